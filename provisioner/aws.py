@@ -1,0 +1,279 @@
+"""The only user of boto3: reads that are shared, calls that are made once; knows no step and decides nothing.
+
+botocore's own retries are off on every client (``total_max_attempts: 1``): by default it repeats CreateVpc after a
+lost reply. Its exceptions end here; everything above sees AwsError.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
+from botocore.parsers import ResponseParserError
+
+from provisioner import retry
+from provisioner.clock import Clock
+from provisioner.errors import AwsError, Verdict, classify
+from provisioner.kit import Ambiguous, Call, Stack, Step, Unknown, fingerprint, tags_of, walk
+
+Told = Callable[[str, AwsError, float], None]
+"""Hears of every retry: operation, why, in how many seconds."""
+
+
+def options(parallelism: int) -> Config:
+    """Give the settings every client has, whatever the target."""
+    return Config(
+        retries={"total_max_attempts": 1},
+        max_pool_connections=max(10, parallelism),
+        connect_timeout=10,
+        read_timeout=60,
+        user_agent_extra="provisioner",
+    )
+
+
+def connect(region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
+    """Speak to AWS as the user's environment says: profile, credential chain, ``AWS_ENDPOINT_URL``."""
+    try:
+        session: Any = boto3.Session(region_name=region)
+    except ProfileNotFound as error:
+        raise _translated("sts.get_caller_identity", error) from error
+    return Aws(lambda service: session.client(service, config=options(parallelism)), clock, told)
+
+
+def connect_local(endpoint: str, region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
+    """Speak to the embedded cloud and to nothing else, whatever the user's environment says."""
+    from provisioner.local import wire
+
+    session: Any = wire.isolated_session(region)
+    settings = wire.client_options(endpoint)
+    settings["config"] = settings["config"].merge(options(parallelism))
+    return Aws(lambda service: session.client(service, **settings), clock, told)
+
+
+class _Answer:
+    """A question that is under way or answered, and the tick at which it was asked."""
+
+    def __init__(self, tick: int) -> None:
+        self.tick = tick
+        self.future: Future[Any] = Future()
+
+
+class Aws:
+    """One account in one region: questions are asked once however many steps ask them, calls leave once.
+
+    Freshness is counted in ticks: a tick passes with every mutating call that returned and with every ``tick()``.
+    """
+
+    def __init__(self, client: Callable[[str], Any], clock: Clock, told: Told = lambda *_: None) -> None:
+        self._make, self._clock, self._told = client, clock, told
+        self._clients: dict[str, Any] = {}
+        self._answers: dict[str, _Answer] = {}
+        self._lock = threading.Lock()
+        self._client_lock = threading.Lock()
+        self._now = 0
+        self.requests = 0
+        """HTTP requests sent, retries included."""
+        self.mutations = 0
+        """Those of them that could change something."""
+        self.corpses: defaultdict[str, set[str]] = defaultdict(set)
+        """Per step the ids of its resources seen in a final state."""
+
+    @property
+    def reads(self) -> int:
+        """HTTP requests sent that could change nothing."""
+        return self.requests - self.mutations
+
+    def tick(self) -> int:
+        """Let a tick pass: an answer is fresh to who names this tick if it is asked from now on."""
+        with self._lock:
+            self._now += 1
+            return self._now
+
+    def view(self, since: int = 0) -> View:
+        """Read with answers no older than the given tick."""
+        return View(self, since)
+
+    def perform(self, call: Call, token: str = "") -> Any:
+        """Make a mutating call, repeated only while AWS refuses it unexecuted; raises AwsError.
+
+        Where the operation takes a client token it gets ``token``, never botocore's random one.
+        """
+        client = self.client(call.service)
+        params = dict(call.params)
+        if call.creates and "ClientToken" in _operation(client, call.method).input_shape.members:
+            params["ClientToken"] = token
+
+        def send() -> Any:
+            with self._lock:
+                self.mutations += 1
+            response = self._send(client, call.operation, params)
+            _complain(call.operation, response)
+            return response
+
+        try:
+            return retry.calls(self._clock, lambda error, wait: self._told(call.operation, error, wait))(send)
+        finally:
+            self.tick()
+
+    def answer(self, operation: str, params: Mapping[str, Any], since: int, paged: bool) -> Any:
+        """Ask, or share the answer of who asked the same no earlier than ``since``."""
+        key = fingerprint(operation, params, paged)
+        with self._lock:
+            answer = self._answers.get(key)
+            asked = answer is not None and answer.tick >= since
+            if answer is None or not asked:
+                answer = self._answers[key] = _Answer(self._now)
+        if not asked:
+            try:
+                answer.future.set_result(self._ask(operation, params, paged))
+            except BaseException as error:
+                with self._lock:
+                    self._answers.pop(key, None)
+                answer.future.set_exception(error)
+        return answer.future.result()
+
+    def client(self, service: str) -> Any:
+        """Give the client of a service; made when first used, for its model takes 0.2 s to parse."""
+        with self._client_lock:
+            if service not in self._clients:
+                try:
+                    client = self._make(service)
+                except BotoCoreError as error:
+                    raise _translated(f"{service}.client", error) from error
+                client.meta.events.register_first("before-send", self._count)
+                self._clients[service] = client
+            return self._clients[service]
+
+    def _count(self, **_: Any) -> None:
+        with self._lock:
+            self.requests += 1
+
+    def _ask(self, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
+        service, _, method = operation.partition(".")
+        client = self.client(service)
+
+        def send() -> Any:
+            if paged and client.can_paginate(method):
+                return self._send(client, operation, params, paged=True)
+            return self._send(client, operation, params)
+
+        try:
+            response = retry.reads(self._clock, lambda error, wait: self._told(operation, error, wait))(send)
+        except AwsError as error:
+            if error.verdict is Verdict.GONE:
+                return () if paged else None
+            raise
+        return tuple(response.get(_listed(client, method), ())) if paged else response
+
+    def _send(self, client: Any, operation: str, params: Mapping[str, Any], paged: bool = False) -> Any:
+        method = operation.partition(".")[2]
+        try:
+            if paged:
+                return client.get_paginator(method).paginate(**params).build_full_result()
+            return getattr(client, method)(**params)
+        except (ClientError, BotoCoreError, ResponseParserError) as error:
+            raise _translated(operation, error) from error
+
+
+class View:
+    """The Reader of one step at one moment; see kit.Reader for what the methods promise."""
+
+    def __init__(self, aws: Aws, since: int) -> None:
+        self._aws, self._since = aws, since
+
+    def ask(self, operation: str, /, **params: Any) -> Mapping[str, Any] | None:
+        answer: Mapping[str, Any] | None = None
+        if not _unknown(params):
+            answer = self._aws.answer(operation, params, self._since, paged=False)
+        return answer
+
+    def items(self, operation: str, /, **params: Any) -> Sequence[Mapping[str, Any]]:
+        answer: Sequence[Mapping[str, Any]] = ()
+        if not _unknown(params):
+            answer = self._aws.answer(operation, params, self._since, paged=True)
+        return answer
+
+    def ours(self, operation: str, stack: Stack) -> Sequence[Mapping[str, Any]]:
+        service, _, method = operation.partition(".")
+        members = _operation(self._aws.client(service), method).input_shape.members
+        named = {"Name": "tag:provisioner:stack", "Values": [stack.name]}
+        filters = next(({key: [named]} for key in ("Filters", "Filter") if service == "ec2" and key in members), {})
+        return [item for item in self.items(operation, **filters) if stack.owns(tags_of(item))]
+
+    def mine(
+        self, operation: str, step: Step, dead: Mapping[str, Collection[str]] | None = None
+    ) -> Mapping[str, Any] | None:
+        found: list[Mapping[str, Any]] = []
+        corpses: list[Mapping[str, Any]] = []
+        for item in self.ours(operation, step.stack):
+            if step.claims(tags_of(item)):
+                final = any(item.get(key) in values for key, values in (dead or {}).items())
+                (corpses if final else found).append(item)
+        self._aws.corpses[step.name].update(_ids(operation, corpses))
+        if len(found) > 1:
+            raise Ambiguous(step.name, _ids(operation, found))
+        return found[0] if found else None
+
+
+def newborn_id(call: Call, response: Mapping[str, Any]) -> str:
+    """Read the id of what an EC2 create made from its answer, "" where there is none to read."""
+    noun = "".join(word.capitalize() for word in call.method.split("_")[1:])
+    for holder in (response.get(noun), response):
+        for key in (f"{noun}Id", "GroupId", "AllocationId"):
+            if isinstance(holder, Mapping) and key in holder:
+                return str(holder[key])
+    return ""
+
+
+def _complain(operation: str, response: Mapping[str, Any]) -> None:
+    """Raise what AWS hides in a success: DeleteVpcEndpoints and DeleteObjects answer 200 and list what failed."""
+    for each in (*response.get("Unsuccessful", ()), *response.get("Errors", ())):
+        error = each.get("Error", each)
+        raise AwsError(operation, error["Code"], error.get("Message", ""), classify(error["Code"]))
+
+
+def _ids(operation: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name what a describe listed: ``describe_nat_gateways`` lists ``NatGatewayId``; others by their own key."""
+    noun = "".join(word.capitalize() for word in operation.partition(".")[2].split("_")[1:]).removesuffix("s")
+    keys = (f"{noun}Id", "GroupId", "AllocationId", f"{noun.replace('Db', 'DB')}Identifier")
+    return sorted(str(next((item[key] for key in keys if key in item), "?")) for item in items)
+
+
+def _unknown(params: Mapping[str, Any]) -> bool:
+    return any(isinstance(leaf, Unknown) for leaf in walk(params))
+
+
+def _operation(client: Any, method: str) -> Any:
+    return client.meta.service_model.operation_model(client.meta.method_to_api_mapping[method])
+
+
+def _listed(client: Any, method: str) -> str:
+    members = _operation(client, method).output_shape.members
+    return next(str(name) for name, shape in members.items() if shape.type_name == "list")
+
+
+def _translated(operation: str, error: Exception) -> AwsError:
+    if isinstance(error, ClientError):
+        answer = error.response.get("Error", {})
+        code = str(answer.get("Code") or "Unknown")
+        status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+        return AwsError(operation, code, str(answer.get("Message") or error), classify(code, status))
+    if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
+        return AwsError(operation, "NoCredentials", str(error), Verdict.FATAL)
+    if isinstance(error, ParamValidationError):
+        return AwsError(operation, "ParamValidation", str(error), Verdict.FATAL)
+    code = "UnreadableAnswer" if isinstance(error, ResponseParserError) else "Unreachable"
+    return AwsError(operation, code, str(error), Verdict.UNKNOWN)

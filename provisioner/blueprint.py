@@ -1,0 +1,116 @@
+"""The table of contents of a stack: settings and choices in, steps out; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from ipaddress import IPv4Network
+from typing import Any
+
+from provisioner.config import Settings
+from provisioner.kit import Stack, Step
+from provisioner.survey import Choices
+from steps.bucket import Bucket
+from steps.cluster import Cluster
+from steps.db_instance import DbInstance
+from steps.db_parameters import DbParameters
+from steps.db_subnet_group import DbSubnetGroup
+from steps.default_security_group import DefaultSecurityGroup
+from steps.elastic_ip import ElasticIp
+from steps.internet_gateway import InternetGateway
+from steps.nat_gateway import NatGateway
+from steps.route_table import RouteTable
+from steps.security_group import SecurityGroup
+from steps.security_rules import Rule, SecurityRules
+from steps.subnet import Subnet
+from steps.vpc import Vpc
+from steps.vpc_endpoint import VpcEndpoint
+
+ANYWHERE = "0.0.0.0/0"
+
+
+def blueprint(settings: Settings, stack: Stack, choices: Choices) -> list[Step]:
+    """Draw the stack: every step once, each after what it refers to."""
+    common: dict[str, Any] = {"stack": stack, "tags": settings.tags}
+    vpc = Vpc(name="vpc", cidr=choices.cidr, implied=settings.implied("network", "cidr"), **common)
+    public, private = _subnets(vpc, choices, common)
+    steps: list[Step] = [vpc, DefaultSecurityGroup(name="default-rules", vpc=vpc, **common), *public, *private]
+    steps += _routes(settings.network.nat, vpc, public, private, common)
+    app = SecurityGroup(
+        name="app", vpc=vpc, description="The application", output="app_security_group_id", **common
+    )
+    out = [Rule("out", 443, ANYWHERE, "HTTPS to anywhere")]
+    steps.append(app)
+    if settings.database is not None:
+        group, *rest = _database(settings, choices, vpc, private, app, common)
+        out.append(Rule("out", choices.port, group, "PostgreSQL to the database"))
+        steps += [group, *rest]
+    steps.append(SecurityRules(name="app-rules", group=app, rules=tuple(out), **common))
+    if settings.bucket is not None:
+        steps.append(Bucket(name="bucket", **settings.bucket.model_dump(), **common))
+    return steps
+
+
+def _subnets(vpc: Vpc, choices: Choices, common: dict[str, Any]) -> tuple[list[Subnet], list[Subnet]]:
+    """Cut the network in eight equal parts: private slots from the front, public ones from the middle."""
+    parts = [str(part) for part in IPv4Network(choices.cidr).subnets(prefixlen_diff=3)]
+    slots = list(enumerate(choices.zones))
+    subnet = partial(Subnet, vpc=vpc, **common)
+    return (
+        [subnet(name=f"public-{slot + 1}", cidr=parts[slot + 4], zone=zone, public=True) for slot, zone in slots],
+        [subnet(name=f"private-{slot + 1}", cidr=parts[slot], zone=zone, public=False) for slot, zone in slots],
+    )
+
+
+def _routes(nat: str, vpc: Vpc, public: list[Subnet], private: list[Subnet], common: dict[str, Any]) -> Iterator[Step]:
+    """A private route table per zone, whatever the NAT: to change that later changes routes and nothing else."""
+    internet = InternetGateway(name="internet", vpc=vpc, **common)
+    table = RouteTable(name="public-routes", vpc=vpc, subnets=tuple(public), gateway=internet, **common)
+    yield from (internet, table)
+    tables, gateways = [table], list[NatGateway]()
+    for slot, subnet in enumerate(public[: {"none": 0, "single": 1}.get(nat)], start=1):
+        address = ElasticIp(name=f"nat-address-{slot}", **common)
+        gateways.append(NatGateway(name=f"nat-{slot}", subnet=subnet, address=address, internet=internet, **common))
+        yield from (address, gateways[-1])
+    for slot, subnet in enumerate(private):
+        way = gateways[min(slot, len(gateways) - 1)] if gateways else None
+        tables.append(RouteTable(name=f"private-routes-{slot + 1}", vpc=vpc, subnets=(subnet,), nat=way, **common))
+        yield tables[-1]
+    service = f"com.amazonaws.{vpc.stack.region}.s3"
+    yield VpcEndpoint(name="s3-endpoint", vpc=vpc, service_name=service, route_tables=tuple(tables), **common)
+
+
+def _database(
+    settings: Settings, choices: Choices, vpc: Vpc, private: list[Subnet], app: SecurityGroup, common: dict[str, Any]
+) -> Iterator[Any]:
+    """The database, its security group first; nothing reaches it but the application."""
+    wish = settings.database
+    assert wish is not None
+    group = SecurityGroup(
+        name="database", vpc=vpc, description="The database", output="database_security_group_id", **common
+    )
+    yield group
+    reach = Rule("in", choices.port, app, "PostgreSQL from the application")
+    yield SecurityRules(name="database-rules", group=group, rules=(reach,), **common)
+    subnet_group = DbSubnetGroup(name="cluster-subnets", subnets=tuple(private), **common)
+    major = choices.version.split(".")[0]
+    parameters = DbParameters(name=f"cluster-parameters-{major}", family=f"aurora-postgresql{major}", **common)
+    yield from (subnet_group, parameters)
+    named = {"database": "name", "port": "port", "master_user": "master_user", "kms_key": "kms_key"}
+    unnamed = settings.implied("database", *named.values())
+    cluster = Cluster(
+        name="cluster",
+        subnet_group=subnet_group,
+        parameter_group=parameters,
+        security_groups=(group,),
+        version=choices.version,
+        port=choices.port,
+        database=wish.name,
+        **wish.model_dump(exclude={"name", "port", "engine_version", "instances"}),
+        implied=frozenset(field for field, key in named.items() if key in unnamed) | {"storage_encrypted"},
+        **common,
+    )
+    yield cluster
+    for number in range(1, wish.instances + 1):
+        zone = choices.zones[(number - 1) % len(choices.zones)]
+        yield DbInstance(name=f"cluster-{number}", cluster=cluster, zone=zone, **common)

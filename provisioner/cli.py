@@ -1,0 +1,465 @@
+"""The commands and their exit codes, and nothing else; the only user of click.
+
+Everything heavier than click is imported by the command that needs it: ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from provisioner import __version__
+
+if TYPE_CHECKING:
+    from provisioner.engine import Outcome, Sight
+    from provisioner.kit import Objection
+    from provisioner.plan import Planned
+    from provisioner.session import Request, Session
+
+DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
+"""The exit codes, a contract: see README.md."""
+AGAIN = "run the same command again to go on"
+
+
+class Stop(Exception):
+    """The command ends here: an exit code and, for the user, what happened and what to do."""
+
+    def __init__(self, exit_code: int, code: str, message: str, remedy: str) -> None:
+        super().__init__(message)
+        self.exit_code, self.code, self.message, self.remedy = exit_code, code, message, remedy
+
+
+def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_config_dir = click.option(
+    "--config-dir",
+    type=click.Path(path_type=Path),
+    default=Path("environments"),
+    show_default=True,
+    help="Folder of the environment files.",
+)
+_state_dir = click.option(
+    "--state-dir",
+    type=click.Path(path_type=Path),
+    default=Path(".provisioner"),
+    show_default=True,
+    help="Folder of the state files.",
+)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, to stdout.")
+_stack = _options(
+    click.argument("environment", metavar="ENV"),
+    click.option("--suffix", default="", help="A stack of its own beside the environment's: --suffix pr-42."),
+    click.option(
+        "--target",
+        type=click.Choice(["local", "aws"]),
+        envvar="PROVISIONER_TARGET",
+        default="local",
+        show_default=True,
+        help="The embedded cloud, or a real AWS account.",
+    ),
+    _config_dir,
+    _state_dir,
+    click.option(
+        "--consistency-window",
+        "window",
+        type=click.FloatRange(min=0),
+        envvar="PROVISIONER_CONSISTENCY_WINDOW",
+        metavar="SECONDS",
+        help="How long what was just done may not show yet.  [default: 60 on aws, 0 on local]",
+    ),
+    _json,
+    click.option(
+        "--log-format",
+        type=click.Choice(["console", "json"]),
+        help="Write log lines of this form to stderr; without a terminal: console.",
+    ),
+    click.option("-v", "--verbose", count=True, help="Log more."),
+)
+_parallelism = click.option(
+    "--parallelism",
+    type=click.IntRange(1, 100),
+    default=10,
+    show_default=True,
+    help="How many calls may be under way at once.",
+)
+_changing = _options(
+    click.option("--yes", is_flag=True, help="Do not ask."),
+    _parallelism,
+    click.option("--disable-protection", is_flag=True, help="Switch off deletion protection of what is to go."),
+    click.option("--delete-data", is_flag=True, help="Delete the objects and databases that are to go."),
+    click.option("--skip-final-snapshot", is_flag=True, help="Take no final snapshot of a cluster that is to go."),
+)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="provisioner")
+def provisioner() -> None:
+    """Bring up a whole AWS environment with one command, and take it down with another.
+
+    Whatever happens in between, running the same command again finishes the job.
+
+    Exit codes: 0 done; 1 a step failed, run again to go on; 2 wrong usage or environment file; 3 refused before
+    anything was changed; 4 another run holds the lock; 130 interrupted, run again to go on.
+    """
+
+
+@provisioner.command()
+@_stack
+@_changing
+def provision(**given: Any) -> None:
+    """Build an environment, or bring it up to date."""
+    _run("provision", given)
+
+
+@provisioner.command()
+@_stack
+@_changing
+def teardown(**given: Any) -> None:
+    """Remove an environment, leaving nothing behind."""
+    _run("teardown", given)
+
+
+@provisioner.command()
+@_stack
+@click.option("--detailed-exitcode", is_flag=True, help="Exit 0 if there is nothing to do, 2 if there is, 1 on error.")
+def plan(detailed_exitcode: bool, **given: Any) -> None:
+    """Show what provision would call, and why; changes nothing."""
+    from provisioner import plan as planning
+    from provisioner import report
+
+    with _opened(given) as session:
+        sight = _looked(session)
+        planned = planning.provision(sight)
+        objections = list(planning.refusals(sight, frozenset(), tearing=False))
+        where = {"stack": session.stack.name, "target": given["target"], "region": session.stack.region}
+        if given["as_json"] and not objections:
+            _print_json(report.plan_json(planned, **where))
+        elif not given["as_json"]:
+            click.echo(report.plan_text(planned, **where))
+        _refuse(objections)
+    if detailed_exitcode and any(each.calls or each.status != "settled" for each in planned):
+        sys.exit(2)
+
+
+@provisioner.command()
+@_stack
+def status(**given: Any) -> None:
+    """Show every step with what AWS says of it now."""
+    from provisioner import report
+
+    with _opened(given) as session:
+        sight = _looked(session)
+        if given["as_json"]:
+            _print_json(report.status_json(sight, session.stack.name))
+        else:
+            click.echo(report.status_text(sight))
+
+
+@provisioner.command()
+@_stack
+@click.option("--format", "form", type=click.Choice(["text", "env"]), default="text", show_default=True)
+def outputs(form: str, **given: Any) -> None:
+    """Print the ids and endpoints that others need."""
+    from provisioner import report
+
+    with _opened(given) as session:
+        sight = _looked(session)
+        if not any(seen.live for seen in sight.seen.values()):
+            again = f"provisioner provision {shlex.quote(given['environment'])}"
+            raise Stop(FAILED, "absent", f"{session.stack.name} is not there", f"build it: {again}")
+        found = report.outputs(sight, region=session.stack.region, account=session.stack.account)
+        if given["as_json"]:
+            _print_json(found)
+        else:
+            click.echo(report.outputs_env(found) if form == "env" else report.outputs_text(found))
+
+
+@provisioner.command()
+@_stack
+def graph(**given: Any) -> None:
+    """Print which step waits for which, as a tree."""
+    from provisioner import graph as edges
+    from provisioner import report
+
+    with _opened(given) as session:
+        if given["as_json"]:
+            needs = edges.edges(session.steps)
+            steps = [{"step": s.name, "kind": s.kind, "needs": sorted(needs[s.name])} for s in session.steps]
+            _print_json({"stack": session.stack.name, "steps": steps})
+        else:
+            click.echo(report.graph_text(session.steps))
+
+
+@provisioner.command()
+@_config_dir
+@_json
+@click.option("--write", is_flag=True, help="Copy the environment files that come with provisioner into the folder.")
+def environments(config_dir: Path, as_json: bool, write: bool) -> None:
+    """List the environments, or write files to begin with."""
+    from provisioner import config
+
+    written = config.write_templates(config_dir) if write else []
+    if as_json:
+        _print_json({"environments": config.names(config_dir), "written": [str(path) for path in written]})
+        return
+    for path in written:
+        click.echo(f"wrote {path}")
+    found = config.names(config_dir)
+    if not found:
+        click.echo(f"no environment in {config_dir}; to begin with some: provisioner environments --write")
+    for name in found if not written else []:
+        click.echo(name)
+
+
+@provisioner.group()
+def local() -> None:
+    """Start, end or look at the embedded cloud."""
+
+
+@local.command()
+@_state_dir
+@_json
+def up(state_dir: Path, as_json: bool) -> None:
+    """Start the embedded cloud if it is not running."""
+    from provisioner.local import process
+
+    _print_cloud(process.up(state_dir), as_json)
+
+
+@local.command()
+@_state_dir
+@_json
+def down(state_dir: Path, as_json: bool) -> None:
+    """End the embedded cloud; what was built in it is gone with it."""
+    from provisioner.local import process
+
+    ended = process.down(state_dir)
+    if as_json:
+        _print_json({"running": False, "ended": ended})
+    else:
+        click.echo("the embedded cloud has ended" if ended else "the embedded cloud was not running")
+
+
+@local.command("status")
+@_state_dir
+@_json
+def local_status(state_dir: Path, as_json: bool) -> None:
+    """Tell whether the embedded cloud is running, and where."""
+    from provisioner.local import process
+
+    _print_cloud(process.status(state_dir), as_json)
+
+
+def main() -> NoReturn:
+    """Run the command line: whatever goes wrong ends in one clear message and a documented exit code."""
+    arguments = sys.argv[1:]
+    try:
+        code = provisioner.main(arguments, prog_name="provisioner", standalone_mode=False)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except SystemExit as exit_:
+        raise exit_
+    except (Exception, KeyboardInterrupt) as error:
+        sys.exit(_said(error, arguments))
+    sys.exit(code if isinstance(code, int) else DONE)
+
+
+def _run(verb: str, given: dict[str, Any]) -> None:
+    """Look, plan, refuse or ask, run, report: the whole of provision and of teardown."""
+    from provisioner import plan as planning
+    from provisioner import report
+
+    tearing = verb == "teardown"
+    flags = frozenset(flag for flag in planning.FLAGS if given[flag])
+    begun = time.monotonic()
+    with _opened(given, writing=True) as session:
+        signal.signal(signal.SIGINT, lambda *_: session.engine.stop())
+        signal.signal(signal.SIGTERM, lambda *_: session.engine.stop())
+        sight = _looked(session, flags, tearing)
+        _refuse(list(planning.refusals(sight, flags, tearing)))
+        planned = planning.teardown(sight) if tearing else planning.provision(sight)
+        asked = given["target"] == "aws" and not given["yes"] and any(each.calls for each in planned)
+        if asked:
+            _ask(verb, session, planned, given["as_json"])
+        with _watched(session, sight, verb, given):
+            act = session.engine.teardown if tearing else session.engine.provision
+            outcome = act(sight, fresh=asked)
+        told = {
+            "stack": session.stack.name,
+            "outcome": outcome,
+            "sight": sight,
+            "mutating": session.aws.mutations,
+            "reads": session.aws.reads,
+            "seconds": time.monotonic() - begun,
+        }
+    code, result = _verdict(outcome)
+    if given["as_json"]:
+        _print_json(report.run_json(**told, exit_code=code, result=result))
+    else:
+        again = shlex.join(["provisioner", *sys.argv[1:]])
+        click.echo(report.run_text(verb=verb, **told, durations=session.durations, again=again))
+    sys.exit(code)
+
+
+def _verdict(outcome: Outcome) -> tuple[int, str]:
+    if outcome.interrupted:
+        return INTERRUPTED, "interrupted"
+    return (FAILED, "failed") if outcome.failures else (DONE, "done")
+
+
+def _request(given: dict[str, Any]) -> Request:
+    from provisioner.session import Request
+
+    keys = ("environment", "suffix", "target", "config_dir", "state_dir", "window", "parallelism")
+    return Request(**{key: given[key] for key in keys if key in given})
+
+
+@contextmanager
+def _opened(given: dict[str, Any], writing: bool = False) -> Iterator[Session]:
+    """Open the stack; events become log lines where asked for, or where no terminal shows them."""
+    from provisioner.session import opened
+
+    with opened(_request(given), writing) as session:
+        if given["log_format"] or given["verbose"] or (writing and not _live(given)):
+            from provisioner import log
+
+            log.configure(given["log_format"] or "console", given["verbose"])
+            session.listeners.append(log.listener())
+        yield session
+
+
+def _live(given: dict[str, Any]) -> bool:
+    """Tell whether to draw: on a terminal that can, and where nobody asked for log lines."""
+    capable = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return capable and not (given["as_json"] or given["log_format"] or given["verbose"])
+
+
+@contextmanager
+def _watched(session: Session, sight: Sight, verb: str, given: dict[str, Any]) -> Iterator[None]:
+    with ExitStack() as stack:
+        if _live(given):
+            from provisioner.progress import LiveView
+
+            view = stack.enter_context(LiveView(list(sight.wishes), verb, session.engine.clock.now))
+            session.listeners.append(view)
+        yield
+
+
+def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
+    """Take the first look; what cannot be looked at ends the command, with nothing changed."""
+    sight = session.look(flags, tearing)
+    if session.engine.clock.stopped.is_set():
+        raise KeyboardInterrupt
+    if sight.failures:
+        first = sight.failures[0]
+        told = "; ".join(f"{each.step}: {each.message}" for each in sight.failures)
+        refused = all(each.code == "Ambiguous" for each in sight.failures)
+        raise Stop(REFUSED if refused else FAILED, first.code, told, first.remedy)
+    return sight
+
+
+def _refuse(objections: Sequence[Objection]) -> None:
+    if objections:
+        from provisioner import report
+
+        told = "; ".join(f"{each.where}: {each.what}" for each in objections)
+        stop = Stop(REFUSED, "refused", told, "; ".join(dict.fromkeys(each.remedy for each in objections)))
+        stop.add_note(report.refusals_text(objections))
+        raise stop
+
+
+def _ask(verb: str, session: Session, planned: Sequence[Planned], as_json: bool) -> None:
+    """Show the plan and ask; without a terminal, or with nobody to read it, refuse."""
+    from provisioner import report
+
+    if as_json or not sys.stdin.isatty():
+        raise Stop(REFUSED, "unconfirmed", f"{verb} on aws asks first, and nobody is there to answer", "pass --yes")
+    where = {"stack": session.stack.name, "target": "aws", "region": session.stack.region}
+    click.echo(report.plan_text(planned, **where, tearing=verb == "teardown"))
+    if not click.confirm(f"{verb} {session.stack.name} in account {session.stack.account}?"):
+        raise Stop(REFUSED, "declined", "nothing was changed", f"plan again with: provisioner plan {verb}")
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+def _print_cloud(running: Any, as_json: bool) -> None:
+    if as_json:
+        endpoint, pid = (running.endpoint, running.pid) if running else (None, None)
+        _print_json({"running": running is not None, "endpoint": endpoint, "pid": pid})
+    elif running:
+        click.echo(f"the embedded cloud runs at {running.endpoint} (pid {running.pid})")
+    else:
+        click.echo("the embedded cloud is not running; start it: provisioner local up")
+
+
+def _said(error: BaseException, arguments: Sequence[str]) -> int:
+    """Tell the user what went wrong, and give the exit code."""
+    stop = _as_stop(error)
+    if "--json" in arguments:
+        _print_json({"error": {"code": stop.code, "message": stop.message, "remedy": stop.remedy}})
+    elif notes := getattr(stop, "__notes__", []):
+        click.echo("\n".join(notes), err=True)
+    else:
+        click.echo(f"error: {stop.message}\n{stop.remedy}".rstrip(), err=True)
+    return FAILED if "--detailed-exitcode" in arguments and stop.exit_code != INTERRUPTED else stop.exit_code
+
+
+def _as_stop(error: BaseException) -> Stop:
+    """Give every error its exit code; the modules that raise them are imported here only when one was raised."""
+    if isinstance(error, Stop):
+        return error
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return Stop(INTERRUPTED, "interrupted", "interrupted", AGAIN)
+    if isinstance(error, click.ClickException):
+        hint = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "provisioner"
+        return Stop(USAGE, "usage", error.format_message(), f"see {hint} --help")
+    from provisioner.config import ConfigError
+    from provisioner.errors import AwsError
+    from provisioner.local.process import CloudError, Missing
+    from provisioner.survey import Refused
+    from state.store import Held, StateError
+
+    match error:
+        case ConfigError():
+            return _noted(Stop(USAGE, "config", str(error), ""), str(error))
+        case Refused():
+            return Stop(REFUSED, "refused", str(error), "; ".join(each.remedy for each in error.objections))
+        case Held():
+            return Stop(HELD, error.code, error.message, error.remedy)
+        case StateError():
+            return Stop(FAILED if error.code == "unwritable" else REFUSED, error.code, error.message, error.remedy)
+        case Missing():
+            return Stop(USAGE, error.code, error.message, error.remedy)
+        case CloudError() | AwsError():
+            return Stop(FAILED, error.code, f"{error.message}", error.remedy)
+        case OSError():
+            return Stop(FAILED, "system", f"{error.filename or 'system'}: {error.strerror or error}", AGAIN)
+    if os.environ.get("PROVISIONER_TRACEBACK"):
+        raise error
+    told = f"{type(error).__name__}: {error}"
+    return Stop(FAILED, "defect", told, "this is a defect of provisioner: report it, and run again to go on")
+
+
+def _noted(stop: Stop, note: str) -> Stop:
+    stop.add_note(note)
+    return stop

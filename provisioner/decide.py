@@ -1,0 +1,182 @@
+"""The policy, pure: what a step shall do next, from what was found and what was done; knows no AWS and no thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Literal
+
+from provisioner.kit import Call, Live, Step
+
+TRIES = 3
+"""The same call without effect, its window waited out each time, that makes an error instead of a loop."""
+SHORTEST, LONGEST = 1.0, 15.0
+"""Seconds between two looks at something busy."""
+
+Status = Literal["absent", "busy", "settled", "differs", "broken", "foreign"]
+Batch = tuple[Call, ...]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known to have been done for a step, in this run and, from the journal, before it."""
+
+    made: Mapping[str, float] = field(default_factory=dict)
+    """Per digest, when the last such call that may have had an effect came back (or left, if it never did)."""
+    born: float | None = None
+    """When the last create that may have had an effect came back; none has been torn down since."""
+    tries: Mapping[str, int] = field(default_factory=dict)
+    """Per digest, how often this run has made the call."""
+    busy_since: float | None = None
+    """When this run first found it busy or not ready."""
+    touched: bool = False
+    """Whether this run has called for it or waited for it."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Nothing remains to be called."""
+
+
+@dataclass(frozen=True)
+class Asleep:
+    """Nothing can be done before ``until`` (seconds since the epoch)."""
+
+    until: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Act:
+    """These calls remain."""
+
+    batches: Iterator[Batch]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """No call of ours will get there."""
+
+    code: str
+    message: str
+    remedy: str
+    operation: str = ""
+
+
+Decision = Settled | Asleep | Act | Failed
+
+
+def toward_wish(step: Step, live: Live | None, past: Past, now: float, window: float) -> Decision:
+    """Decide what brings a step nearer to what is wanted."""
+    if live is None:
+        return _unseen(past, now, window) or _act(step, step.provision(None), past, now, window)
+    if stop := standing(step, live, past.touched):
+        return stop
+    if live.broken:
+        return _act(step, step.teardown(live), past, now, window)
+    if live.busy or live.leaving:
+        return _wait(step, live.busy or "deleting", past, now)
+    return _act(step, step.provision(live), past, now, window, live)
+
+
+def toward_nothing(step: Step, live: Live | None, past: Past, now: float, window: float) -> Decision:
+    """Decide what brings a step nearer to being gone; what is foreign is left alone."""
+    if live is None:
+        return _unseen(past, now, window) or Settled()
+    if live.foreign or live.leaving:
+        return Settled()
+    if live.busy:
+        return _wait(step, live.busy, past, now)
+    decision = _act(step, step.teardown(live), past, now, window, live)
+    if isinstance(decision, Settled) and not step.attendant:
+        return _wait(step, "to disappear", past, now)
+    return decision
+
+
+def standing(step: Step, live: Live, touched: bool = False) -> Failed | None:
+    """Say why what stands there can never become what is wanted, if so."""
+    if live.foreign:
+        return Failed(
+            "Foreign",
+            f"{live.id} has the name {step.label} and not the tags of this stack",
+            f"if it is yours, take it over with: {live.foreign}",
+        )
+    if live.broken and (step.holds_data or touched):
+        again = "save what it holds, delete it by hand" if step.holds_data else "nothing to do by hand"
+        return Failed("Broken", f"{live.id}: {live.broken}", f"{again}, then run the same command again")
+    if changed := sorted(step.differences(live) & step.fixed):
+        told = ", ".join(f"{key} is {live.facts[key]}, wanted {getattr(step, key)}" for key in changed)
+        return Failed("Fixed", f"AWS cannot change this in place: {told}", f"put the old value back, or {step.moving}")
+    return None
+
+
+def status(step: Step, live: Live | None) -> Status:
+    """Put what was found in one word."""
+    if live is None:
+        return "absent"
+    if live.foreign:
+        return "foreign"
+    if live.broken:
+        return "broken"
+    if live.busy or live.leaving:
+        return "busy"
+    return "settled" if next(step.provision(live), None) is None else "differs"
+
+
+def differing(step: Step, live: Live) -> str:
+    """Tell what differs, found and wanted, for a person."""
+    wanted = {key: step.labels if key == "tags" else getattr(step, key) for key in sorted(step.differences(live))}
+    return ", ".join(f"{key} {_told(live.facts[key])} -> {_told(value)}" for key, value in wanted.items())
+
+
+def pause(since: float, now: float) -> float:
+    """Seconds until the next look at what has been busy since then: a tenth of its age, so that little is lost."""
+    return min(LONGEST, max(SHORTEST, (now - since) / 10))
+
+
+def _unseen(past: Past, now: float, window: float) -> Asleep | None:
+    """Disbelieve "there is none" while what was created may not be visible yet."""
+    if past.born is not None and past.born + window > now:
+        return Asleep(min(past.born + window, now + pause(past.born, now)), "what was created to show")
+    return None
+
+
+def _wait(step: Step, why: str, past: Past, now: float) -> Asleep | Failed:
+    since = past.busy_since if past.busy_since is not None else now
+    if now - since >= step.patience:
+        return Failed("Timeout", f"still {why} after {step.patience / 60:.0f} minutes", "run the same command again")
+    return Asleep(now + pause(since, now), why)
+
+
+def _act(
+    step: Step,
+    calls: Iterator[Call | Batch],
+    past: Past,
+    now: float,
+    window: float,
+    live: Live | None = None,
+) -> Decision:
+    batches = (call if isinstance(call, tuple) else (call,) for call in calls)
+    first = next(batches, None)
+    if first is None:
+        return Settled()
+    if any(call.unknowns for call in first):
+        return _wait(step, "what it belongs to", past, now)
+    made = [past.made[call.digest] for call in first if call.digest in past.made]
+    if made and max(made) + window > now:
+        return Asleep(min(max(made) + window, now + pause(max(made), now)), f"{first[0].operation} to show")
+    if max(past.tries.get(call.digest, 0) for call in first) >= TRIES:
+        found = differing(step, live) if live is not None else "nothing there"
+        return Failed(
+            "NoEffect",
+            f"made {TRIES} times without effect; found: {found or 'no change'}",
+            "look at the resource in the AWS console, then run the same command again",
+            first[0].operation,
+        )
+    return Act(chain([first], batches))
+
+
+def _told(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,119 @@
+"""The one table of AWS error codes: what each means for a run and what to tell the user; knows no step.
+
+Codes not listed are fatal. Sources: botocore/retries/standard.py (throttling), the EC2 API reference "Error codes",
+the RDS and S3 API models, and for RDS the irregular names on the wire (``DBClusterNotFoundFault`` but
+``DBInstanceNotFound``).
+"""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+
+
+class Verdict(Enum):
+    """What an error says about the call that got it."""
+
+    THROTTLED = "refused unexecuted: the same request may go out again"
+    UNKNOWN = "done or not: only a look tells"
+    GONE = "there is no such thing"
+    EXISTS = "there is one already: only a look tells whose"
+    LATER = "not in this state: look again after a while"
+    FATAL = "will be refused again"
+
+
+class AwsError(Exception):
+    """AWS refused a call, or its answer never came."""
+
+    def __init__(self, operation: str, code: str, message: str, verdict: Verdict) -> None:
+        super().__init__(f"{operation}: {code}: {message}")
+        self.operation, self.code, self.message, self.verdict = operation, code, message, verdict
+
+    @property
+    def remedy(self) -> str:
+        """What the user can do about it."""
+        return remedy(self.code)
+
+
+_CODES: dict[Verdict, frozenset[str]] = {
+    Verdict.THROTTLED: frozenset(
+        "RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled"
+        " RequestThrottledException TooManyRequestsException SlowDown EC2ThrottledException"
+        " PriorRequestNotComplete BandwidthLimitExceeded OperationAborted".split()
+    ),
+    Verdict.UNKNOWN: frozenset(
+        "RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError"
+        " ServiceUnavailable Unavailable 500 502 503 504 Unreachable UnreadableAnswer".split()
+    ),
+    Verdict.GONE: frozenset(
+        "404 NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy NoSuchLifecycleConfiguration"
+        " ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration"
+        " OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound"
+        " DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault"
+        " DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached".split()
+    ),
+    Verdict.EXISTS: frozenset(
+        "DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists"
+        " DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault"
+        " InvalidGroup.Duplicate InvalidPermission.Duplicate RouteAlreadyExists Resource.AlreadyAssociated"
+        " BucketAlreadyOwnedByYou".split()
+    ),
+    Verdict.LATER: frozenset(
+        "DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault"
+        " InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault"
+        " BucketNotEmpty IncorrectState InvalidIPAddress.InUse".split()
+    ),
+}
+_VERDICTS = {code: verdict for verdict, codes in _CODES.items() for code in codes}
+
+_EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
+"""EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
+
+
+def classify(code: str, status: int = 400) -> Verdict:
+    """Tell what an error code means; an unlisted code with an HTTP status of 5xx leaves the outcome unknown."""
+    if code in _VERDICTS:
+        return _VERDICTS[code]
+    if _EC2_NOT_FOUND.fullmatch(code):
+        return Verdict.GONE
+    return Verdict.UNKNOWN if status >= 500 else Verdict.FATAL
+
+
+_AGAIN = "then run the same command again: it goes on where it stopped"
+_REMEDIES: dict[str, str] = {
+    **dict.fromkeys(
+        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"renew the AWS credentials, {_AGAIN}"
+    ),
+    **dict.fromkeys(
+        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "NoCredentials"),
+        f"check the AWS credentials (`aws sts get-caller-identity`), {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"),
+        f"grant this identity the action named above, {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        (
+            "VpcLimitExceeded",
+            "AddressLimitExceeded",
+            "NatGatewayLimitExceeded",
+            "DBClusterQuotaExceededFault",
+            "InstanceQuotaExceeded",
+            "InternetGatewayLimitExceeded",
+            "RulesPerSecurityGroupLimitExceeded",
+        ),
+        f"remove what is no longer needed or have the quota raised (Service Quotas in the console), {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        ("DependencyViolation", "InvalidDBSubnetGroupStateFault", "InvalidDBParameterGroupState"),
+        f"find what still uses it and remove that, {_AGAIN}",
+    ),
+    "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
+    "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
+    "Unreachable": f"check the network and the endpoint, {_AGAIN}",
+}
+
+
+def remedy(code: str) -> str:
+    """Say what to do about an error code."""
+    return _REMEDIES.get(code, f"correct what AWS objects to, {_AGAIN}")

@@ -1,0 +1,173 @@
+"""The embedded cloud: a WSGI application that puts our rules around moto.
+
+Reads a request, runs the rules of its action, asks moto in between and turns whatever goes wrong into an error of
+AWS's own shape. Knows no rule: those are in ec2.py, rds.py and s3.py, found by (service, action) in one table.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import time
+from collections.abc import Callable, Iterable
+from functools import cache
+from http import HTTPStatus
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import moto.core.responses
+from moto.core.request import Request
+from moto.core.utils import method_names_from_class
+from moto.ec2.responses import EC2Response
+from moto.kms.responses import KmsResponse
+from moto.moto_api import recorder
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from moto.rds.responses import RDSResponse
+from moto.secretsmanager.responses import SecretsManagerResponse
+from moto.sts.responses import TokenResponse
+from werkzeug.exceptions import HTTPException
+
+from provisioner.local import ec2, rds, s3
+from provisioner.local.protocol import refused
+from provisioner.local.rules import EVERY, After, Ask, Before, Refusal, Reply
+
+ACCOUNT = "123456789012"
+"""The account everything belongs to; moto's default."""
+
+Environ = dict[str, Any]
+_TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
+    (book.service, action): book.of(action) for book in (ec2.rules, rds.rules, s3.rules) for action in book.actions
+}
+_NONE: tuple[tuple[Before, ...], tuple[After, ...]] = ((), ())
+_SINGLE: dict[str, Callable[..., Any]] = {
+    "ec2": EC2Response.dispatch,
+    "rds": RDSResponse.dispatch,
+    "sts": TokenResponse.dispatch,
+    "kms": KmsResponse.dispatch,
+    "secretsmanager": SecretsManagerResponse.dispatch,
+}
+"""What answers a service whose operations all have the same URL."""
+_SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
+_log = logging.getLogger(__name__)
+
+# moto lists the methods of a response class by introspection on every request, at a third of the request's time.
+moto.core.responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
+
+
+class Cloud:
+    """Answer requests as AWS would.
+
+    moto keeps its resources per process: all clouds of one process show the same ones, and ``reset`` empties them for
+    all. Requests are taken one at a time, because moto is not thread-safe. ``clock`` gives seconds since the epoch.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._lock = Lock()
+        self._memory: dict[Any, Any] = {}
+        self._moto = DomainDispatcherApplication(_application)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        reply = self.answer(environ)
+        start_response(f"{reply.status} {HTTPStatus(reply.status).phrase}", list(reply.headers.items()))
+        return [reply.body]
+
+    def answer(self, environ: Environ) -> Reply:
+        """Answer one request, given as a WSGI environment."""
+        if environ["PATH_INFO"] == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
+            self.reset()
+            return Reply(200, {"Content-Type": "application/json"}, b'{"status": "ok"}')
+        ask = self._read(environ)
+        try:
+            with self._lock:
+                return self._decide(ask)
+        except Refusal as refusal:
+            return refused(ask, refusal)
+        except NotImplementedError as error:
+            return refused(ask, _unknown(ask, str(error)))
+        except Exception as error:
+            _log.exception("moto failed in %s %s", ask.service, ask.action)
+            return refused(ask, Refusal("InternalFailure", f"{_operation(ask)} failed in moto: {error!r}", 500))
+
+    def reset(self) -> None:
+        """Forget everything: resources, tokens, all of it."""
+        with self._lock:
+            self._memory.clear()
+            moto_api_backend.reset()
+
+    def _read(self, environ: Environ) -> Ask:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
+        scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION") or f"Credential={query.get('X-Amz-Credential', '')}")
+        region, service = scope.groups() if scope else ("us-east-1", "")
+        is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True)) if is_form and service != "s3" else {}
+        action = form.get("Action") or environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
+        ask = Ask(service, action, region, ACCOUNT, environ, body, form, query, "", self._clock(), self._memory)
+        if service == "s3":
+            ask.bucket, ask.action = s3.addressed(environ, query)
+        return ask
+
+    def _decide(self, ask: Ask) -> Reply:
+        before, after = _TABLE.get((ask.service, ask.action)) or _TABLE.get((ask.service, EVERY)) or _NONE
+        asked = dict(ask.form) if before else ask.form
+        for rule in before:
+            if (answer := rule(ask)) is not None:
+                return answer
+        if ask.form != asked:
+            ask.body = urlencode(ask.form).encode()
+            ask.environ["CONTENT_LENGTH"] = str(len(ask.body))
+        reply = self._ask_moto(ask)
+        if reply.status < 300:
+            for amend in after:
+                reply = amend(ask, reply) or reply
+        return reply
+
+    def _ask_moto(self, ask: Ask) -> Reply:
+        """Ask moto, past its routing of URLs where the service has a single one: that routing costs as much again."""
+        ask.environ["wsgi.input"] = io.BytesIO(ask.body)
+        at_root = ask.environ["REQUEST_METHOD"] == "POST" and ask.environ["PATH_INFO"] == "/"
+        reply = _direct(ask) if at_root and ask.service in _SINGLE else self._routed(ask)
+        if reply.status >= 500 and reply.body[:9].lower() == b"<!doctype":
+            raise NotImplementedError
+        return reply
+
+    def _routed(self, ask: Ask) -> Reply:
+        head: list[Any] = []
+
+        def start_response(status: str, headers: list[tuple[str, str]], error: object = None) -> None:
+            head[:] = status, headers
+
+        body = b"".join(self._moto(ask.environ, start_response))
+        status, headers = head
+        return Reply(int(status.split()[0]), dict(headers), body)
+
+
+def _application(service: Any) -> Any:
+    """Make the part of moto that answers a service; ``None`` is one that moto has never heard of."""
+    if service is None:
+        raise NotImplementedError
+    return create_backend_app(service)
+
+
+def _direct(ask: Ask) -> Reply:
+    request = Request(ask.environ)
+    recorder._record_request(request)
+    url = f"https://{ask.service}.{ask.region}.amazonaws.com/"
+    try:
+        status, headers, body = _SINGLE[ask.service](request, url, dict(request.headers))
+    except HTTPException as error:
+        status, headers, body = error.code, dict(error.get_headers()), error.get_body()
+    return Reply(int(status), headers, body if isinstance(body, bytes) else body.encode())
+
+
+def _operation(ask: Ask) -> str:
+    return f"{ask.service or 'the service'} {ask.action or ask.environ['PATH_INFO']}"
+
+
+def _unknown(ask: Ask, why: str) -> Refusal:
+    detail = f" ({why})" if why else ""
+    return Refusal("NotImplemented", f"The embedded cloud does not implement {_operation(ask)}{detail}")

@@ -1,0 +1,255 @@
+"""Start, find and end the embedded cloud's process; knows neither moto nor what the cloud answers.
+
+Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the file in which
+the server announces itself, its log and that of the one before.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from provisioner.clock import Clock, RealClock
+
+SERVER = ("-m", "provisioner.local.server")
+REQUIRES = ("moto", "flask_cors")
+READY = 60.0
+"""Seconds the server may take to answer after its start."""
+PATIENCE = 5.0
+"""Seconds it has to end after SIGTERM, and again after SIGKILL."""
+ANSWER = 2.0
+"""Seconds within which a server that is well answers."""
+PAUSE = 0.02
+"""Seconds between two looks."""
+
+
+class CloudError(Exception):
+    """The embedded cloud cannot be used: what happened, and what to type next."""
+
+    code = "cloud"
+
+    def __init__(self, message: str, remedy: str) -> None:
+        super().__init__(f"{message}; {remedy}")
+        self.message, self.remedy = message, remedy
+
+
+class Missing(CloudError):
+    """What the embedded cloud is made of is not installed."""
+
+    code = "missing"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers."""
+
+    endpoint: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class _Files:
+    folder: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def announced(self) -> Path:
+        return self.folder / "server.json"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "server.log"
+
+    @property
+    def previous_log(self) -> Path:
+        return self.folder / "server.log.1"
+
+
+def up(
+    state_dir: Path,
+    *,
+    server: Sequence[str] = SERVER,
+    requires: Sequence[str] = REQUIRES,
+    ready: float = READY,
+    clock: Clock | None = None,
+) -> Running:
+    """Give the running server, started if there is none; several commands at once start one.
+
+    ``server`` is what Python is to run. Raises Missing, or CloudError with the end of the log if it does not come up.
+    """
+    files, clock = _files(state_dir), clock or RealClock()
+    _check(requires)
+    with _locked(files):
+        if (known := _ours(files)) and (running := _answering(files, known.pid, clock, ready)):
+            return running
+        if running := _answering(files, _start(files, server), clock, ready):
+            return running
+    raise _failed(files, "ended before it answered")
+
+
+def status(state_dir: Path) -> Running | None:
+    """Give the server if its process is ours and it answers. Writes nothing."""
+    files = _files(state_dir)
+    running = _ours(files)
+    return running if running and _answers(running.endpoint) else None
+
+
+def down(state_dir: Path, *, patience: float = PATIENCE, clock: Clock | None = None) -> bool:
+    """End the server, by force if it does not end by itself, and tell whether there was one."""
+    files, clock = _files(state_dir), clock or RealClock()
+    if not files.folder.is_dir():
+        return False
+    with _locked(files):
+        running = _ours(files)
+        if running:
+            _end(files, running.pid, clock, patience)
+        files.announced.unlink(missing_ok=True)
+    return running is not None
+
+
+def _files(state_dir: Path) -> _Files:
+    return _Files(state_dir.resolve() / "local-cloud")
+
+
+def _check(requires: Sequence[str]) -> None:
+    if missing := [name for name in requires if find_spec(name) is None]:
+        raise Missing(
+            f"the embedded cloud needs {', '.join(missing)}, which is not installed",
+            "type: pip install 'provisioner[local]'",
+        )
+
+
+@contextmanager
+def _locked(files: _Files) -> Iterator[None]:
+    """Start and end one at a time; whoever comes second waits, and finds what the first has done."""
+    try:
+        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise CloudError(
+            f"cannot write {files.lock}: {error.strerror}",
+            "make it writable, or choose another folder with --state-dir",
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _start(files: _Files, server: Sequence[str]) -> int:
+    """Start the server as nobody's child, in a session of its own: what ends this process leaves it alone."""
+    files.announced.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        files.log.replace(files.previous_log)
+    os.close(os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    command = [sys.executable, *server, "--port", "0", "--announce", str(files.announced)]
+    shell = subprocess.run(
+        ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 & echo $!', str(files.log), *command],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=_environment(),
+        cwd="/",
+        start_new_session=True,
+        check=True,
+    )
+    return int(shell.stdout)
+
+
+def _environment() -> dict[str, str]:
+    """Keep what a Python needs to run and nothing that could lead it, or what it starts, to AWS or to a proxy."""
+    kept = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH"}
+    root = Path(__file__).parents[2]
+    return {
+        **{key: value for key, value in os.environ.items() if key in kept or key.startswith("PROVISIONER_")},
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "PYTHONPATH": str(root),
+    }
+
+
+def _answering(files: _Files, pid: int, clock: Clock, seconds: float) -> Running | None:
+    """Wait until the process answers; ``None`` when it has ended. A silent one may hold a stack: it is left alone."""
+    deadline = clock.now() + seconds
+    while _runs(pid, files):
+        if (running := _ours(files)) and _answers(running.endpoint):
+            return running
+        if clock.now() >= deadline:
+            raise _failed(files, f"(pid {pid}) does not answer after {seconds:g} s")
+        clock.sleep(PAUSE)
+    return None
+
+
+def _failed(files: _Files, what: str) -> CloudError:
+    end = "\n".join(files.log.read_text(errors="replace").splitlines()[-10:])
+    return CloudError(
+        f"the embedded cloud {what}; the last lines of {files.log}:\n{end or '(empty)'}\n",
+        "end it, and with it all it holds, and run the same command again: "
+        f"provisioner local down --state-dir {shlex.quote(str(files.folder.parent))}",
+    )
+
+
+def _end(files: _Files, pid: int, clock: Clock, patience: float) -> None:
+    for force in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, force)
+        deadline = clock.now() + patience
+        while clock.now() < deadline:
+            if not _runs(pid, files):
+                return
+            clock.sleep(PAUSE)
+    raise CloudError(f"the embedded cloud (pid {pid}) does not end", f"end it by hand: kill -9 {pid}")
+
+
+def _ours(files: _Files) -> Running | None:
+    """Read who announced itself here, if that process is still alive and not another that was given its pid."""
+    try:
+        announced = json.loads(files.announced.read_text())
+        running = Running(str(announced["endpoint"]), int(announced["pid"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return running if _runs(running.pid, files) else None
+
+
+def _runs(pid: int, files: _Files) -> bool:
+    """Tell a server of ours by its command line, which names our file; a dead child not yet reaped has none."""
+    return str(files.announced) in _command_line(pid)
+
+
+def _command_line(pid: int) -> str:
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="surrogateescape")
+        except OSError:
+            return ""
+    return subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout
+
+
+def _answers(endpoint: str) -> bool:
+    """Ask for any answer at all; a socket will do, and loads no HTTP client."""
+    address = urlsplit(endpoint)
+    try:
+        with socket.create_connection((address.hostname or "", address.port or 0), timeout=ANSWER) as connection:
+            connection.sendall(b"GET /moto-api/ HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            with connection.makefile("rb") as answer:
+                # To the end: a reply cut short is an error in the server's log.
+                return answer.read().startswith(b"HTTP/")
+    except OSError:
+        return False

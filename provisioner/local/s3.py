@@ -1,0 +1,135 @@
+"""What S3 does and moto does not: names, newborn defaults, tags at creation, policies it refuses.
+
+Each rule says what AWS does, and from where we know it. Error texts are AWS's own where they are documented.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree
+
+from moto.s3.models import PublicAccessBlock, s3_backends
+from moto.s3.utils import bucket_policy_is_public
+
+from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
+
+rules = Rulebook("s3")
+
+_HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
+_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_TAKEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
+_TAKEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
+
+
+def addressed(environ: Mapping[str, Any], query: Mapping[str, str]) -> tuple[str, str]:
+    """Read bucket and operation from a REST request; the operation is "" where no rule is written for it."""
+    hosted = _HOSTED.fullmatch(environ.get("HTTP_HOST", "").partition(":")[0])
+    bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
+    if hosted:
+        bucket, key = hosted[1], environ["PATH_INFO"].lstrip("/")
+    if environ["REQUEST_METHOD"] != "PUT" or key or not bucket:
+        return bucket, ""
+    if "policy" in query:
+        return bucket, "PutBucketPolicy"
+    return bucket, "" if set(query) - {"x-id"} else "CreateBucket"
+
+
+def _moto(ask: Ask) -> Any:
+    return s3_backends[ask.account]["aws"]
+
+
+def _stored(ask: Ask) -> Any:
+    return _moto(ask).buckets.get(ask.bucket)
+
+
+@rules.before(EVERY)
+def a_bucket_is_whose_you_expect(ask: Ask) -> None:
+    """403 AccessDenied for another owner than expected. S3 User Guide, "Verifying bucket ownership"."""
+    expected = ask.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", ask.account)
+    if expected != ask.account and _stored(ask) is not None:
+        raise Refusal("AccessDenied", "Access Denied", 403)
+
+
+@rules.before("CreateBucket")
+def a_bucket_name_follows_the_rules(ask: Ask) -> None:
+    """InvalidBucketName. S3 User Guide, "General purpose bucket naming rules"."""
+    name = ask.bucket
+    fits = _NAME.fullmatch(name) and ".." not in name and not _is_address(name)
+    if not fits or name.startswith(_TAKEN_STARTS) or name.endswith(_TAKEN_ENDS):
+        raise Refusal("InvalidBucketName", "The specified bucket is not valid.")
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.IPv4Address(name)
+    except ValueError:
+        return False
+    return True
+
+
+@rules.before("CreateBucket")
+def ones_own_bucket_is_named_so(ask: Ask) -> None:
+    """BucketAlreadyOwnedByYou, but for us-east-1, which answers 200. S3 API reference, CreateBucket."""
+    ask.notes["newborn"] = _stored(ask) is None
+    if not ask.notes["newborn"] and ask.region != "us-east-1":
+        text = "Your previous request to create the named bucket succeeded and you already own it."
+        raise Refusal("BucketAlreadyOwnedByYou", text, 409)
+
+
+@rules.after("CreateBucket")
+def a_newborn_bucket_is_closed_and_encrypted(ask: Ask, reply: Reply) -> None:
+    """Public access blocked, ACLs off (April 2023), SSE-S3 (January 2023), and the tags it was created with."""
+    if not ask.notes["newborn"]:
+        return
+    bucket = _stored(ask)
+    bucket.public_access_block = PublicAccessBlock(*["true"] * 4)
+    bucket.ownership_rule = "BucketOwnerEnforced"
+    default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
+    bucket.encryption = bucket.encryption or {"Rule": default}
+    if tags := _tags(ask.body):
+        _moto(ask).put_bucket_tagging(ask.bucket, tags)
+
+
+def _tags(body: bytes) -> dict[str, str]:
+    """Read ``CreateBucketConfiguration.Tags``, which moto drops."""
+    if not body.strip():
+        return {}
+    found = (each for each in ElementTree.fromstring(body).iter() if each.tag.rpartition("}")[2] == "Tag")
+    return {tag[0].text or "": tag[1].text or "" for tag in found}
+
+
+@rules.before("PutBucketPolicy")
+def a_policy_is_well_formed(ask: Ask) -> None:
+    """MalformedPolicy for what is no policy or is about another bucket. IAM User Guide, "JSON policy grammar"."""
+    try:
+        policy = json.loads(ask.body)
+    except ValueError:
+        raise Refusal("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'") from None
+    statements = policy.get("Statement") if isinstance(policy, dict) else None
+    if not statements:
+        raise Refusal("MalformedPolicy", "Missing required field Statement")
+    for statement in statements if isinstance(statements, list) else [statements]:
+        for needed in ("Effect", "Principal"):
+            if needed not in statement:
+                raise Refusal("MalformedPolicy", f"Missing required field {needed}")
+        resources = statement.get("Resource", [])
+        for resource in [resources] if isinstance(resources, str) else resources:
+            if resource.partition("/")[0] != f"arn:aws:s3:::{ask.bucket}":
+                raise Refusal("MalformedPolicy", "Policy has invalid resource")
+
+
+@rules.before("PutBucketPolicy")
+def a_public_policy_is_blocked(ask: Ask) -> None:
+    """AccessDenied while BlockPublicPolicy is on. S3 User Guide, "Blocking public access to your Amazon S3 storage"."""
+    block = getattr(_stored(ask), "public_access_block", None)
+    if block and block.block_public_policy and bucket_policy_is_public(ask.body):
+        text = (
+            f"User: arn:aws:iam::{ask.account}:root is not authorized to perform: s3:PutBucketPolicy on resource:"
+            f' "arn:aws:s3:::{ask.bucket}" because public policies are prevented by the BlockPublicPolicy setting in'
+            " S3 Block Public Access."
+        )
+        raise Refusal("AccessDenied", text, 403)

@@ -1,0 +1,141 @@
+"""The embedded cloud as a process: ``python -m provisioner.local.server --port 0 --announce FILE``.
+
+Serves one Cloud on 127.0.0.1, tells its address in FILE once it listens, and ends at SIGTERM. Knows neither who
+starts it nor what it answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import signal
+import tempfile
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+from urllib.parse import unquote
+
+from provisioner.local.cloud import Cloud
+
+HOST = "127.0.0.1"
+_OURS = frozenset({HOST, "localhost"})
+
+
+class Listener(ThreadingHTTPServer):
+    """One thread a connection, all speaking to one cloud."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, port: int, cloud: Cloud) -> None:
+        super().__init__((HOST, port), Conversation)
+        self.cloud = cloud
+
+    def server_bind(self) -> None:
+        """Bind without asking the resolver for our own name, which can take seconds."""
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{HOST}:{self.server_port}"
+
+
+class Conversation(BaseHTTPRequestHandler):
+    """One connection, kept alive, every response in a single segment without delay."""
+
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: Listener
+
+    def answer(self) -> None:
+        body = self._body()
+        if self._is_foreign():
+            return self._send(403, {"Content-Type": "text/plain"}, b"The embedded cloud answers local requests only.\n")
+        reply = self.server.cloud.answer(self._environ(body))
+        return self._send(reply.status, dict(reply.headers), reply.body)
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing of each request."""
+
+    def _is_foreign(self) -> bool:
+        """A web page a browser shows must not reach us, neither by its origin nor by a name that leads to us."""
+        host = self.headers.get("Host", HOST).rpartition(":")[0] or self.headers.get("Host", HOST)
+        return "Origin" in self.headers or host.rpartition(".")[2] not in {"1", "localhost", "com"}
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        parts = []
+        while size := int(self.rfile.readline().partition(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return b"".join(parts)
+
+    def _environ(self, body: bytes) -> dict[str, Any]:
+        path, _, query = self.path.partition("?")
+        made: dict[str, Any] = {
+            "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": "",
+            "PATH_INFO": unquote(path, "latin-1"),
+            "QUERY_STRING": query,
+            "RAW_URI": self.path,
+            "SERVER_NAME": HOST,
+            "SERVER_PORT": str(self.server.server_port),
+            "SERVER_PROTOCOL": self.request_version,
+            "wsgi.url_scheme": "http",
+            "wsgi.input": io.BytesIO(body),
+        }
+        for name, value in self.headers.items():
+            key = name.upper().replace("-", "_")
+            made[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = value
+        made.pop("HTTP_TRANSFER_ENCODING", None)
+        return made | {"CONTENT_LENGTH": str(len(body))}
+
+    def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response_only(status)
+        told = {name.lower() for name in headers}
+        for name, value in headers.items():
+            if name.lower() not in ("status", "connection", "content-length") or self.command == "HEAD":
+                self.send_header(name, str(value))
+        if not (self.command == "HEAD" and "content-length" in told) and status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+
+def announce(file: Path, endpoint: str) -> None:
+    """Write where we listen, whole or not at all."""
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    with os.fdopen(descriptor, "w") as temporary:
+        json.dump({"endpoint": endpoint, "pid": os.getpid()}, temporary)
+    os.replace(name, file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m provisioner.local.server", description="Serve the embedded cloud.")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--announce", type=Path, help="file that gets the endpoint and the pid as JSON")
+    arguments = parser.parse_args()
+    listener = Listener(arguments.port, Cloud())
+    # shutdown waits for the loop that a signal handler interrupts, so it needs a thread of its own.
+    signal.signal(signal.SIGTERM, lambda *_: Thread(target=listener.shutdown).start())
+    if arguments.announce:
+        announce(arguments.announce, listener.endpoint)
+    with listener:
+        listener.serve_forever(poll_interval=0.1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Everything a command needs on one stack, opened in order: settings, lock, target, identity, state, choices, engine.
+
+Knows neither the screen nor the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from provisioner import survey
+from provisioner.aws import Aws, Told, connect, connect_local
+from provisioner.blueprint import blueprint
+from provisioner.clock import Clock, RealClock
+from provisioner.config import Settings, load
+from provisioner.engine import Engine, Sight
+from provisioner.errors import AwsError
+from provisioner.events import Event, Listener
+from provisioner.kit import Stack, Step
+from provisioner.plan import flagged
+from state.record import State
+from state.store import Journal, Lock, read, state_path
+from steps import KINDS
+
+Target = Literal["local", "aws"]
+WINDOWS: Mapping[Target, float] = {"local": 0.0, "aws": 60.0}
+"""Seconds for which a target may not show yet what was done."""
+LINGERING: Mapping[Target, float] = {"local": 10.0, "aws": 900.0}
+"""Seconds for which what was deleted may still hold on to what it used."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the command line says about where and how."""
+
+    environment: str
+    suffix: str = ""
+    target: Target = "local"
+    config_dir: Path = Path("environments")
+    state_dir: Path = Path(".provisioner")
+    window: float | None = None
+    """Seconds; ``None`` is the target's own."""
+    parallelism: int = 10
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One stack on one target, ready to be looked at and changed."""
+
+    request: Request
+    stack: Stack
+    steps: list[Step]
+    engine: Engine
+    listeners: list[Listener] = field(default_factory=list)
+    durations: dict[str, float] = field(default_factory=dict)
+    """Per step, the seconds from its first call or wait to its end."""
+    _begun: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def aws(self) -> Aws:
+        return self.engine.aws
+
+    def look(self, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
+        """Look at the whole stack, with the user's flags in the steps that are to go."""
+        return self.engine.look(self.steps, tearing, lambda step: flagged(step, flags))
+
+    def hear(self, event: Event) -> None:
+        """Tell every listener, and keep the time each step takes."""
+        if event.what in ("calling", "waiting"):
+            self._begun.setdefault(event.step, event.at)
+        elif event.what in ("settled", "gone", "failed") and event.step in self._begun:
+            self.durations[event.step] = event.at - self._begun[event.step]
+        for listener in self.listeners:
+            listener(event)
+
+
+@contextmanager
+def opened(request: Request, writing: bool = False) -> Iterator[Session]:
+    """Open a stack; with ``writing`` its lock is held until the end.
+
+    Raises ConfigError, StateError (Held where another run holds the lock), AwsError, survey.Refused, and what
+    provisioner.local.process raises.
+    """
+    settings = load(request.config_dir, request.environment, request.suffix)
+    stack = Stack(
+        project=settings.project, environment=settings.environment, suffix=settings.suffix, region=settings.region
+    )
+    path = state_path(request.state_dir, request.target, stack.name)
+    lock = Lock.acquire(path) if writing else None
+    workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix="provisioner")
+    clock = RealClock()
+    try:
+        session = _assembled(request, settings, stack, path, workers, clock)
+        yield session
+    finally:
+        clock.stopped.set()
+        workers.shutdown(wait=True, cancel_futures=True)
+        if lock is not None:
+            lock.release()
+
+
+def _assembled(
+    request: Request, settings: Settings, stack: Stack, path: Path, workers: Executor, clock: Clock
+) -> Session:
+    listeners: list[Listener] = []
+
+    def retrying(operation: str, error: AwsError, wait: float) -> None:
+        event = Event(what="retrying", at=clock.now(), operation=operation, code=error.code, seconds=wait)
+        for listener in listeners:
+            listener(event)
+
+    aws = _connected(request, settings.region, clock, retrying)
+    return assemble(request, settings, stack, aws, path, workers, clock, listeners)
+
+
+def assemble(
+    request: Request,
+    settings: Settings,
+    stack: Stack,
+    aws: Aws,
+    path: Path,
+    workers: Executor,
+    clock: Clock,
+    listeners: list[Listener],
+) -> Session:
+    """Put a session together over a given connection: state checked, choices made, blueprint drawn."""
+    identity = workers.submit(survey.identify, aws.view())
+    remembered = read(path)
+
+    def recall(step: str) -> Mapping[str, Any]:
+        record = remembered.steps.get(step) if remembered else None
+        return record.fields if record else {}
+
+    choices = survey.choose(settings, stack, aws.view(), recall, workers)
+    stack = replace(stack, account=identity.result().account, partition=identity.result().partition)
+    here = State(
+        project=stack.project,
+        environment=stack.environment,
+        suffix=stack.suffix,
+        target=request.target,
+        account=stack.account,
+        region=stack.region,
+    )
+    engine = Engine(
+        aws=aws,
+        journal=Journal.open(path, here),
+        clock=clock,
+        workers=workers,
+        kinds=KINDS,
+        stack=stack,
+        window=WINDOWS[request.target] if request.window is None else request.window,
+        lingering=LINGERING[request.target],
+    )
+    session = Session(
+        request=request,
+        stack=stack,
+        steps=blueprint(settings, stack, choices),
+        engine=engine,
+        listeners=listeners,
+    )
+    engine.tell = session.hear
+    return session
+
+
+def _connected(request: Request, region: str, clock: Clock, told: Told) -> Aws:
+    if request.target == "aws":
+        return connect(region, request.parallelism, clock, told)
+    from provisioner.local import process
+
+    return connect_local(process.up(request.state_dir).endpoint, region, request.parallelism, clock, told)

@@ -1,0 +1,43 @@
+"""One file per kind of resource: what is wanted, what is there, which AWS calls remain.
+
+This page is the one table of kinds; it knows nothing of what they are for.
+"""
+
+from provisioner.kit import Step
+from steps.bucket import Bucket
+from steps.cluster import Cluster
+from steps.db_instance import DbInstance
+from steps.db_parameters import DbParameters
+from steps.db_subnet_group import DbSubnetGroup
+from steps.default_security_group import DefaultSecurityGroup
+from steps.elastic_ip import ElasticIp
+from steps.internet_gateway import InternetGateway
+from steps.nat_gateway import NatGateway
+from steps.route_table import RouteTable
+from steps.security_group import SecurityGroup
+from steps.security_rules import SecurityRules
+from steps.subnet import Subnet
+from steps.vpc import Vpc
+from steps.vpc_endpoint import VpcEndpoint
+
+KINDS: dict[str, type[Step]] = {
+    kind.__name__: kind
+    for kind in (
+        Vpc,
+        Subnet,
+        InternetGateway,
+        ElasticIp,
+        NatGateway,
+        RouteTable,
+        VpcEndpoint,
+        SecurityGroup,
+        SecurityRules,
+        DefaultSecurityGroup,
+        Bucket,
+        DbSubnetGroup,
+        DbParameters,
+        Cluster,
+        DbInstance,
+    )
+}
+"""Every kind by the name it has in tags and in the state."""

@@ -1,0 +1,155 @@
+"""The Aurora PostgreSQL cluster: storage, endpoints and settings; its instances are steps of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.kit import Burdens, Call, Live, Objection, Reader, Ref, Step
+from steps import rds
+from steps.db_parameters import DbParameters
+from steps.db_subnet_group import DbSubnetGroup
+from steps.order import as_wanted
+from steps.security_group import SecurityGroup
+from steps.tags import pairs
+
+NAMES = {
+    "version": ("EngineVersion", "EngineVersion"),
+    "subnet_group": ("DBSubnetGroup", "DBSubnetGroupName"),
+    "parameter_group": ("DBClusterParameterGroup", "DBClusterParameterGroupName"),
+    "database": ("DatabaseName", "DatabaseName"),
+    "port": ("Port", "Port"),
+    "master_user": ("MasterUsername", "MasterUsername"),
+    "storage_encrypted": ("StorageEncrypted", "StorageEncrypted"),
+    "backup_days": ("BackupRetentionPeriod", "BackupRetentionPeriod"),
+    "deletion_protection": ("DeletionProtection", "DeletionProtection"),
+    "iam_authentication": ("IAMDatabaseAuthenticationEnabled", "EnableIAMDatabaseAuthentication"),
+    "copy_tags_to_snapshot": ("CopyTagsToSnapshot", "CopyTagsToSnapshot"),
+    "engine_lifecycle_support": ("EngineLifecycleSupport", "EngineLifecycleSupport"),
+}
+"""Fields that AWS takes and tells as they are: what describe calls them, and what create and modify do."""
+SCALING = {"min_acu": "MinCapacity", "max_acu": "MaxCapacity", "auto_pause_seconds": "SecondsUntilAutoPause"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster(Step):
+    """A cluster for Serverless v2 instances; RDS keeps the master password in Secrets Manager, unseen by us."""
+
+    subnet_group: Ref[DbSubnetGroup]
+    parameter_group: Ref[DbParameters]
+    security_groups: tuple[Ref[SecurityGroup], ...]
+    version: str
+    """The least that is right: a newer one that AWS upgraded to counts as wanted."""
+    min_acu: float
+    max_acu: float
+    auto_pause_seconds: int = 300
+    database: str
+    port: int
+    master_user: str
+    kms_key: str | None = None
+    """Key id, ARN or alias (which is not compared: it may point elsewhere by now); ``None`` is AWS's own key."""
+    backup_days: int = 1
+    deletion_protection: bool = False
+    iam_authentication: bool = True
+    copy_tags_to_snapshot: bool = True
+    storage_encrypted: bool = True
+    engine_lifecycle_support: str = "open-source-rds-extended-support-disabled"
+    running: bool = True
+    """A stopped cluster can neither be changed nor lose its instances."""
+    final_snapshot: bool = True
+    disable_protection: bool = False
+    """Set for a teardown by the flag of this name, as is the next one."""
+    skip_final_snapshot: bool = False
+
+    fixed = frozenset({"subnet_group", "database", "port", "master_user", "kms_key", "storage_encrypted"})
+    holds_data = True
+    patience = 7200.0
+    listing = "rds.describe_db_clusters"
+
+    def observe(self, aws: Reader) -> Live | None:
+        return rds.look(aws, self, "DBCluster", "Status", self._facts)
+
+    def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        facts = {field: found[told] for field, (told, _) in NAMES.items() if told in found}
+        scaling, key = found.get("ServerlessV2ScalingConfiguration", {}), found.get("KmsKeyId", "")
+        facts |= {
+            field: scaling.get(told)
+            for field, told in SCALING.items()
+            if field != "auto_pause_seconds" or not scaling.get("MinCapacity")  # AWS knows no pause above 0 ACU
+        }
+        if isinstance(self.version, str) and _numbers(facts["version"]) >= _numbers(self.version):
+            facts["version"] = self.version
+        if self.kms_key and "alias/" not in self.kms_key:
+            facts["kms_key"] = self.kms_key if key.endswith(self.kms_key) else key
+        groups = [each["VpcSecurityGroupId"] for each in found.get("VpcSecurityGroups", ())]
+        kept = self.final_snapshot and not self.skip_final_snapshot
+        return facts | {
+            "running": found["Status"] != "stopped",
+            "security_groups": as_wanted(self.security_groups, groups),
+            "cluster_endpoint": found.get("Endpoint"),
+            "reader_endpoint": found.get("ReaderEndpoint"),
+            "secret_arn": found.get("MasterUserSecret", {}).get("SecretArn"),
+            "snapshot": f"{self.label}-final-{found['DbClusterResourceId'].lower()}" if kept else "",
+        }
+
+    def _settings(self, names: Collection[str]) -> dict[str, Any]:
+        """Say some fields in the parameters of create and modify."""
+        settings = {given: getattr(self, field) for field, (_, given) in NAMES.items() if field in names}
+        if "security_groups" in names:
+            settings["VpcSecurityGroupIds"] = list(self.security_groups)
+        if not SCALING.keys().isdisjoint(names):
+            scaling = {given: getattr(self, field) for field, given in SCALING.items()}
+            if self.min_acu:
+                del scaling["SecondsUntilAutoPause"]
+            settings["ServerlessV2ScalingConfiguration"] = scaling
+        return settings
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call(
+                "rds.create_db_cluster",
+                DBClusterIdentifier=self.label,
+                Engine="aurora-postgresql",
+                ManageMasterUserPassword=True,
+                **self._settings({*NAMES, *SCALING, "security_groups"}),
+                **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
+                Tags=pairs(self),
+            )
+            return
+        different = self.differences(live) - self.fixed
+        if "running" in different:
+            yield Call("rds.start_db_cluster", DBClusterIdentifier=live.id)
+            return
+        yield from rds.retag(self, live)
+        changes = self._settings(different)
+        if "version" in different and (major := _numbers(self.version)[0]) > _numbers(live.facts["version"])[0]:
+            changes |= self._settings({"parameter_group"})
+            changes |= {
+                "AllowMajorVersionUpgrade": True,
+                "DBInstanceParameterGroupName": f"default.aurora-postgresql{major}",
+            }
+        if changes:
+            yield Call("rds.modify_db_cluster", DBClusterIdentifier=live.id, ApplyImmediately=True, **changes)
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        if self.disable_protection or not live.facts.get("deletion_protection"):
+            return Burdens()
+        return Burdens(protections=[Objection(self.name, f"{live.id} has deletion protection", "--disable-protection")])
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        if self.disable_protection and live.facts.get("deletion_protection"):
+            off = {"DeletionProtection": False, "ApplyImmediately": True}
+            yield Call("rds.modify_db_cluster", DBClusterIdentifier=live.id, **off)
+        snapshot = live.facts.get("snapshot")
+        last: dict[str, Any] = {"FinalDBSnapshotIdentifier": snapshot} if snapshot else {"SkipFinalSnapshot": True}
+        yield Call("rds.delete_db_cluster", DBClusterIdentifier=live.id, **last)
+
+    def outputs(self, live: Live) -> Mapping[str, Any]:
+        names = ("cluster_endpoint", "reader_endpoint", "port", "database", "secret_arn")
+        return {name: live.facts.get(name) for name in names}
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))

@@ -1,0 +1,68 @@
+"""One Serverless v2 instance of a cluster; knows nothing of storage, which is the cluster's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Ref, Step
+from steps import rds
+from steps.cluster import Cluster
+from steps.tags import pairs
+
+NAMES = {
+    "cluster": "DBClusterIdentifier",
+    "instance_class": "DBInstanceClass",
+    "publicly_accessible": "PubliclyAccessible",
+    "auto_minor_version_upgrade": "AutoMinorVersionUpgrade",
+    "promotion_tier": "PromotionTier",
+}
+"""What AWS calls the fields it can be asked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DbInstance(Step):
+    """A writer or a reader: which one is Aurora's choice, and changes with a failover."""
+
+    cluster: Ref[Cluster]
+    zone: str
+    """Where it is created; not compared, for nothing moves an instance."""
+    instance_class: str = "db.serverless"
+    publicly_accessible: bool = False
+    auto_minor_version_upgrade: bool = True
+    promotion_tier: int = 1
+
+    fixed = frozenset({"cluster"})
+    patience = 7200.0
+    listing = "rds.describe_db_instances"
+
+    def observe(self, aws: Reader) -> Live | None:
+        live = rds.look(aws, self, "DBInstance", "DBInstanceStatus", self._facts)
+        # A cluster whose instances are all in deletion can be deleted: nobody needs to wait for them to be gone.
+        return live and replace(live, leaving=live.facts.get("status") == "deleting")
+
+    def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {field: found[told] for field, told in NAMES.items() if told in found}
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call(
+                "rds.create_db_instance",
+                DBInstanceIdentifier=self.label,
+                Engine="aurora-postgresql",
+                AvailabilityZone=self.zone,
+                **{told: getattr(self, field) for field, told in NAMES.items()},
+                Tags=pairs(self),
+            )
+            return
+        yield from rds.retag(self, live)
+        different = self.differences(live) - self.fixed
+        if changes := {told: getattr(self, field) for field, told in NAMES.items() if field in different}:
+            yield Call("rds.modify_db_instance", DBInstanceIdentifier=live.id, ApplyImmediately=True, **changes)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        if live.facts.get("status") == "stopped":  # a stopped cluster gives up no instance
+            yield Call("rds.start_db_cluster", DBClusterIdentifier=live.facts["cluster"])
+            return
+        yield Call("rds.delete_db_instance", DBInstanceIdentifier=live.id, SkipFinalSnapshot=True)

@@ -1,0 +1,31 @@
+"""A fixed public address; knows nothing of what uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from provisioner.kit import Call, Live, Reader, Step
+from steps.tags import born, found_tags, retag
+
+
+@dataclass(frozen=True, kw_only=True)
+class ElasticIp(Step):
+    """A public IPv4 address that stays the same for the life of the stack."""
+
+    listing = "ec2.describe_addresses"
+
+    def observe(self, aws: Reader) -> Live | None:
+        address = aws.mine(self.listing, self)
+        if address is None:
+            return None
+        return Live(address["AllocationId"], {"tags": found_tags(self, address)})
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call("ec2.allocate_address", Domain="vpc", TagSpecifications=born("elastic-ip", self))
+        else:
+            yield from retag(self, live)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("ec2.release_address", AllocationId=live.id)

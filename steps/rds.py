@@ -1,0 +1,102 @@
+"""What all resources of RDS share: tags by ARN, one table of statuses, groups found by name; knows no kind of them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Stack, Step, tags_of
+from steps.tags import found_tags, pairs
+
+USABLE = frozenset({"available", "stopped", "storage-optimization", "storage-initialization"})
+"""Statuses in which nothing is under way that would refuse a change, or that could take a day (the storage ones)."""
+
+BROKEN = {
+    "cloning-failed": "cloning it failed",
+    "failed": "it failed and RDS cannot recover it",
+    "inaccessible-encryption-credentials": "its KMS key cannot be used",
+    "inaccessible-encryption-credentials-recoverable": "its KMS key cannot be used; once it can, start the cluster",
+    "incompatible-create": "it cannot be created with the resources it was given",
+    "incompatible-network": "its network does not allow it, as when a subnet has no free address",
+    "incompatible-option-group": "its option group cannot be applied",
+    "incompatible-parameters": "it cannot start with its parameters",
+    "incompatible-restore": "it cannot be restored",
+    "insufficient-capacity": "AWS has no capacity for it in its zone now",
+    "migration-failed": "restoring its snapshot failed",
+    "restore-error": "restoring it failed",
+    "storage-full": "its storage is full",
+    "upgrade-failed": "it could not be upgraded to a supported version",
+}
+"""What AWS does not get out of by itself. A status in neither table is work under way: AWS adds new ones, and waiting
+is what harms least. Source: Aurora User Guide, "Viewing cluster status"."""
+
+
+def busy(status: str, pending: Collection[str] = ()) -> str:
+    """Say what RDS is still doing; ``pending`` names changes it has accepted and not yet made."""
+    if broken(status):
+        return ""
+    if status not in USABLE:
+        return status
+    return f"applying {', '.join(sorted(pending))}" if pending else ""
+
+
+def broken(status: str) -> str:
+    """Give the reason why RDS will not make it usable by itself, if the status is one of those."""
+    status = status.replace("_", "-")  # documented as "upgrade_failed", alone with an underscore
+    return f"{status}: {BROKEN[status]}" if status in BROKEN else ""
+
+
+def look(
+    aws: Reader, step: Step, noun: str, status: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> Live | None:
+    """Look for the cluster or instance of the step's name; ``read`` takes its facts from what AWS tells of it.
+
+    Changes that AWS has accepted and holds back (PendingModifiedValues) are told as made, and it as busy.
+    """
+    for item in aws.items(step.listing):
+        if item[f"{noun}Identifier"] == step.label:
+            arn, pending = item[f"{noun}Arn"], item.get("PendingModifiedValues", {})
+            if not step.claims(tags_of(item)):
+                return Live(step.label, foreign=adoption(arn, step))
+            facts = {"arn": arn, "status": item[status], "tags": found_tags(step, item)}
+            facts |= read({**item, **pending})
+            return Live(step.label, facts, busy=busy(item[status], pending), broken=broken(item[status]))
+    return None
+
+
+def adoption(arn: str, step: Step) -> str:
+    """Write the command that would tag a foreign resource as the step's."""
+    tags = (shlex.quote(f"Key={tag['Key']},Value={tag['Value']}") for tag in pairs(step))
+    return f"aws rds add-tags-to-resource --resource-name {arn} --tags {' '.join(tags)}"
+
+
+def retag(step: Step, live: Live) -> Iterator[Call]:
+    """Put right the tags of an RDS resource, whose ARN is among its facts."""
+    if "tags" in step.differences(live):
+        yield Call("rds.add_tags_to_resource", ResourceName=live.facts["arn"], Tags=pairs(step))
+
+
+def description(step: Step) -> str:
+    """Describe a group so that ``leftovers`` knows whose it is without asking for its tags."""
+    return f"{step.kind} {step.name} of {step.stack.name}"
+
+
+def group(aws: Reader, step: Step, operation: str, noun: str) -> Mapping[str, Any] | None:
+    """Find the group of the step's name, together with its tags, which a describe of groups does not return."""
+    for item in aws.items(operation):
+        if item[f"{noun}Name"] == step.label:
+            tags = aws.ask("rds.list_tags_for_resource", ResourceName=item[f"{noun}Arn"])
+            return None if tags is None else {**item, **tags}  # None: it went between the two looks
+    return None
+
+
+def leftovers(aws: Reader, stack: Stack, kind: str, operation: str, noun: str) -> Iterator[str]:
+    """Name the steps whose groups are there. Names alone could be those of a stack with a suffix, and asking
+    every one of them for its tags would cost a read each: the description decides which are asked."""
+    for item in aws.items(operation):
+        about = item.get(f"{noun}Description") or item.get("Description") or ""
+        if item[f"{noun}Name"].startswith(f"{stack.name}-") and about.endswith(f" of {stack.name}"):
+            tags = tags_of(aws.ask("rds.list_tags_for_resource", ResourceName=item[f"{noun}Arn"]) or {})
+            if stack.owns(tags) and tags.get("provisioner:kind") == kind:
+                yield tags.get("provisioner:step", "")

@@ -1,0 +1,68 @@
+"""A security group by itself; knows nothing of its rules, so that two groups may name each other."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Ref, Step
+from steps.tags import born, found_tags, pairs, retag
+from steps.vpc import Vpc
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecurityGroup(Step):
+    """A named group that rules and network interfaces refer to."""
+
+    vpc: Ref[Vpc]
+    description: str
+    """AWS allows letters, digits, spaces and ``._-:/()#,@[]+=&;{}!$*``."""
+    output: str = ""
+    """The name of the output that tells its id, if any does."""
+    fixed = frozenset({"vpc", "description"})
+    listing = "ec2.describe_security_groups"
+
+    def observe(self, aws: Reader) -> Live | None:
+        group = aws.mine(self.listing, self)
+        if group is None:
+            return self._namesake(aws)
+        facts = {"vpc": group["VpcId"], "description": group["Description"], "tags": found_tags(self, group)}
+        return Live(group["GroupId"], facts)
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call(
+                "ec2.create_security_group",
+                GroupName=self.label,
+                Description=self.description,
+                VpcId=self.vpc,
+                TagSpecifications=born("security-group", self),
+            )
+        else:
+            yield from retag(self, live)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("ec2.delete_security_group", GroupId=live.id)
+
+    def outputs(self, live: Live) -> Mapping[str, Any]:
+        return {self.output: live.id} if self.output else {}
+
+    def _namesake(self, aws: Reader) -> Live | None:
+        """Find the group that has our name in our network without our tags: AWS allows no second one."""
+        group = group_named(aws, self.vpc, self.label)
+        if group is None:
+            return None
+        return Live(group["GroupId"], foreign=_adoption(self, group["GroupId"]))
+
+
+def group_named(aws: Reader, vpc: Ref[Vpc], name: str) -> Mapping[str, Any] | None:
+    """Find a group by its name, which is unique in its network."""
+    filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": [name]}]
+    return next(iter(aws.items(SecurityGroup.listing, Filters=filters)), None)
+
+
+def _adoption(step: Step, group_id: str) -> str:
+    return f"aws ec2 create-tags --resources {group_id} --tags {shlex.quote(json.dumps(pairs(step)))}"

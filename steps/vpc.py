@@ -1,0 +1,55 @@
+"""The virtual network; knows nothing of what lives in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Step, Unknown
+from steps.tags import born, found_tags, retag
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vpc(Step):
+    """The network everything else of the stack lives in."""
+
+    cidr: str
+    dns_support: bool = True
+    dns_hostnames: bool = True
+    fixed = frozenset({"cidr"})
+    listing = "ec2.describe_vpcs"
+
+    def observe(self, aws: Reader) -> Live | None:
+        vpc = aws.mine(self.listing, self)
+        if vpc is None:
+            return None
+        facts = {
+            "cidr": vpc["CidrBlock"],
+            "dns_support": _is_on(aws, vpc["VpcId"], "enableDnsSupport"),
+            "dns_hostnames": _is_on(aws, vpc["VpcId"], "enableDnsHostnames"),
+            "tags": found_tags(self, vpc),
+        }
+        return Live(vpc["VpcId"], facts, busy="pending" if vpc["State"] == "pending" else "")
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call("ec2.create_vpc", CidrBlock=self.cidr, TagSpecifications=born("vpc", self))
+            live = Live(Unknown(self.name), {"dns_support": True, "dns_hostnames": False})
+        yield from retag(self, live)
+        differences = self.differences(live)
+        if "dns_support" in differences:
+            yield Call("ec2.modify_vpc_attribute", VpcId=live.id, EnableDnsSupport={"Value": self.dns_support})
+        if "dns_hostnames" in differences:
+            yield Call("ec2.modify_vpc_attribute", VpcId=live.id, EnableDnsHostnames={"Value": self.dns_hostnames})
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("ec2.delete_vpc", VpcId=live.id)
+
+    def outputs(self, live: Live) -> Mapping[str, Any]:
+        return {"vpc_id": live.id}
+
+
+def _is_on(aws: Reader, vpc_id: str, attribute: str) -> bool:
+    answer = aws.ask("ec2.describe_vpc_attribute", VpcId=vpc_id, Attribute=attribute)
+    return answer is not None and bool(answer[f"{attribute[0].upper()}{attribute[1:]}"]["Value"])

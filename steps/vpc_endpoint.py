@@ -1,0 +1,70 @@
+"""A private way to one AWS service, free of charge; knows nothing of that service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Ref, Step
+from steps.order import as_wanted
+from steps.route_table import RouteTable
+from steps.tags import born, found_tags, retag
+from steps.vpc import Vpc
+
+
+@dataclass(frozen=True, kw_only=True)
+class VpcEndpoint(Step):
+    """A gateway endpoint: AWS adds its route to each of the route tables. Its policy is AWS's default, full access."""
+
+    vpc: Ref[Vpc]
+    service_name: str
+    """As AWS names it: ``com.amazonaws.<region>.s3``."""
+    route_tables: tuple[Ref[RouteTable], ...]
+    fixed = frozenset({"vpc", "service_name"})
+    listing = "ec2.describe_vpc_endpoints"
+
+    def observe(self, aws: Reader) -> Live | None:
+        endpoint = aws.mine(self.listing, self, dead={"State": ("deleted", "Deleted")})
+        if endpoint is None:
+            return None
+        facts = {
+            "vpc": endpoint["VpcId"],
+            "service_name": endpoint["ServiceName"],
+            "route_tables": as_wanted(self.route_tables, endpoint.get("RouteTableIds", ())),
+            "tags": found_tags(self, endpoint),
+        }
+        # AWS spells its states in lower case, its model capitalises them.
+        state = endpoint["State"].lower()
+        return Live(
+            endpoint["VpcEndpointId"],
+            facts,
+            busy=state if state in ("pending", "deleting") else "",
+            broken=endpoint.get("LastError", {}).get("Message") or state if state in ("failed", "rejected") else "",
+        )
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call(
+                "ec2.create_vpc_endpoint",
+                VpcEndpointType="Gateway",
+                VpcId=self.vpc,
+                ServiceName=self.service_name,
+                RouteTableIds=list(self.route_tables),
+                TagSpecifications=born("vpc-endpoint", self),
+            )
+            return
+        yield from retag(self, live)
+        if "route_tables" in self.differences(live):
+            yield Call("ec2.modify_vpc_endpoint", VpcEndpointId=live.id, **self._moves(live))
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("ec2.delete_vpc_endpoints", VpcEndpointIds=[live.id])
+
+    def _moves(self, live: Live) -> dict[str, list[Any]]:
+        found = live.facts["route_tables"]
+        moves = {
+            "AddRouteTableIds": [table for table in self.route_tables if table not in found],
+            "RemoveRouteTableIds": [table for table in found if table not in self.route_tables],
+        }
+        return {parameter: tables for parameter, tables in moves.items() if tables}
