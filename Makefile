@@ -69,7 +69,7 @@ bench: .venv/installed ## Measure speed and size against a bare script
 	  echo "$(PYTHON) -m venv is missing; install it: sudo apt install python3-venv (Debian, Ubuntu)" \
 	    "or sudo dnf install python3-pip (Fedora, RHEL)" >&2; exit 2; }
 	@.venv/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
-	@echo "installing into .venv" >&2
+	@echo "installing into .venv (the first time takes a minute)" >&2
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 

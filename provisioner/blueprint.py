@@ -36,9 +36,7 @@ def blueprint(settings: Settings, stack: Stack, choices: Choices) -> list[Step]:
     public, private = _subnets(vpc, choices, common)
     steps: list[Step] = [vpc, DefaultSecurityGroup(name="default-rules", vpc=vpc, **common), *public, *private]
     steps += _routes(settings.network.nat, vpc, public, private, common)
-    app = SecurityGroup(
-        name="app", vpc=vpc, description="The application", output="app_security_group_id", **common
-    )
+    app = SecurityGroup(name="app", vpc=vpc, description="The application", output="app_security_group_id", **common)
     out = [Rule("out", 443, ANYWHERE, "HTTPS to anywhere")]
     steps.append(app)
     if settings.database is not None:

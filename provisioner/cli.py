@@ -19,24 +19,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from provisioner import __version__
+from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, REFUSED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
     from provisioner.engine import Outcome, Sight
     from provisioner.kit import Objection
     from provisioner.plan import Planned
     from provisioner.session import Request, Session
-
-DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
-"""The exit codes, a contract: see README.md."""
-AGAIN = "run the same command again to go on"
-
-
-class Stop(Exception):
-    """The command ends here: an exit code and, for the user, what happened and what to do."""
-
-    def __init__(self, exit_code: int, code: str, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.exit_code, self.code, self.message, self.remedy = exit_code, code, message, remedy
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -153,8 +142,8 @@ def plan(detailed_exitcode: bool, **given: Any) -> None:
             _print_json(report.plan_json(planned, **where))
         elif not given["as_json"]:
             click.echo(report.plan_text(planned, **where))
-        _refuse(objections)
-    if detailed_exitcode and any(each.calls or each.status != "settled" for each in planned):
+        _refuse(objections, "provision")
+    if detailed_exitcode and any(each.calls or each.status not in ("settled", "absent") for each in planned):
         sys.exit(2)
 
 
@@ -290,11 +279,9 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     tearing = verb == "teardown"
     flags = frozenset(flag for flag in planning.FLAGS if given[flag])
     begun = time.monotonic()
-    with _opened(given, writing=True) as session:
-        signal.signal(signal.SIGINT, lambda *_: session.engine.stop())
-        signal.signal(signal.SIGTERM, lambda *_: session.engine.stop())
+    with _opened(given, writing=True) as session, _interruptible(session):
         sight = _looked(session, flags, tearing)
-        _refuse(list(planning.refusals(sight, flags, tearing)))
+        _refuse(list(planning.refusals(sight, flags, tearing)), verb)
         planned = planning.teardown(sight) if tearing else planning.provision(sight)
         asked = given["target"] == "aws" and not given["yes"] and any(each.calls for each in planned)
         if asked:
@@ -363,6 +350,19 @@ def _watched(session: Session, sight: Sight, verb: str, given: dict[str, Any]) -
         yield
 
 
+@contextmanager
+def _interruptible(session: Session) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in good order instead of in the middle of a call."""
+    before = {
+        number: signal.signal(number, lambda *_: session.engine.stop()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
     """Take the first look; what cannot be looked at ends the command, with nothing changed."""
     sight = session.look(flags, tearing)
@@ -376,14 +376,13 @@ def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool
     return sight
 
 
-def _refuse(objections: Sequence[Objection]) -> None:
+def _refuse(objections: Sequence[Objection], verb: str) -> None:
     if objections:
         from provisioner import report
 
         told = "; ".join(f"{each.where}: {each.what}" for each in objections)
-        stop = Stop(REFUSED, "refused", told, "; ".join(dict.fromkeys(each.remedy for each in objections)))
-        stop.add_note(report.refusals_text(objections))
-        raise stop
+        remedies = "; ".join(dict.fromkeys(each.remedy for each in objections))
+        raise Stop(REFUSED, "refused", told, remedies, text=report.refusals_text(objections, verb))
 
 
 def _ask(verb: str, session: Session, planned: Sequence[Planned], as_json: bool) -> None:
@@ -395,7 +394,7 @@ def _ask(verb: str, session: Session, planned: Sequence[Planned], as_json: bool)
     where = {"stack": session.stack.name, "target": "aws", "region": session.stack.region}
     click.echo(report.plan_text(planned, **where, tearing=verb == "teardown"))
     if not click.confirm(f"{verb} {session.stack.name} in account {session.stack.account}?"):
-        raise Stop(REFUSED, "declined", "nothing was changed", f"plan again with: provisioner plan {verb}")
+        raise Stop(REFUSED, "declined", "declined", "nothing was changed")
 
 
 def _print_json(document: Any) -> None:
@@ -414,52 +413,19 @@ def _print_cloud(running: Any, as_json: bool) -> None:
 
 def _said(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user what went wrong, and give the exit code."""
-    stop = _as_stop(error)
+    stop = _usage(error) or as_stop(error)
     if "--json" in arguments:
         _print_json({"error": {"code": stop.code, "message": stop.message, "remedy": stop.remedy}})
-    elif notes := getattr(stop, "__notes__", []):
-        click.echo("\n".join(notes), err=True)
     else:
-        click.echo(f"error: {stop.message}\n{stop.remedy}".rstrip(), err=True)
+        click.echo(stop.text, err=True)
     return FAILED if "--detailed-exitcode" in arguments and stop.exit_code != INTERRUPTED else stop.exit_code
 
 
-def _as_stop(error: BaseException) -> Stop:
-    """Give every error its exit code; the modules that raise them are imported here only when one was raised."""
-    if isinstance(error, Stop):
-        return error
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+def _usage(error: BaseException) -> Stop | None:
+    """Put click's own complaints into our words."""
+    if isinstance(error, click.Abort):
         return Stop(INTERRUPTED, "interrupted", "interrupted", AGAIN)
     if isinstance(error, click.ClickException):
-        hint = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "provisioner"
-        return Stop(USAGE, "usage", error.format_message(), f"see {hint} --help")
-    from provisioner.config import ConfigError
-    from provisioner.errors import AwsError
-    from provisioner.local.process import CloudError, Missing
-    from provisioner.survey import Refused
-    from state.store import Held, StateError
-
-    match error:
-        case ConfigError():
-            return _noted(Stop(USAGE, "config", str(error), ""), str(error))
-        case Refused():
-            return Stop(REFUSED, "refused", str(error), "; ".join(each.remedy for each in error.objections))
-        case Held():
-            return Stop(HELD, error.code, error.message, error.remedy)
-        case StateError():
-            return Stop(FAILED if error.code == "unwritable" else REFUSED, error.code, error.message, error.remedy)
-        case Missing():
-            return Stop(USAGE, error.code, error.message, error.remedy)
-        case CloudError() | AwsError():
-            return Stop(FAILED, error.code, f"{error.message}", error.remedy)
-        case OSError():
-            return Stop(FAILED, "system", f"{error.filename or 'system'}: {error.strerror or error}", AGAIN)
-    if os.environ.get("PROVISIONER_TRACEBACK"):
-        raise error
-    told = f"{type(error).__name__}: {error}"
-    return Stop(FAILED, "defect", told, "this is a defect of provisioner: report it, and run again to go on")
-
-
-def _noted(stop: Stop, note: str) -> Stop:
-    stop.add_note(note)
-    return stop
+        command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "provisioner"
+        return Stop(USAGE, "usage", error.format_message(), f"see {command} --help")
+    return None

@@ -287,6 +287,8 @@ class _Run:
             self._hear(self.engine.clock.take(self.engine.inbox, self._patience()))
             while not self.engine.inbox.empty():
                 self._hear(self.engine.inbox.get())
+        if self.stopping:
+            self._tell("stopping", "")
         if self.halted is not None:
             raise self.halted
         return Outcome(
@@ -450,7 +452,8 @@ class _Run:
             course.out = {call.digest: call for call in batch}
             for call in batch:
                 self._tell("calling", course.wish.name, operation=call.operation)
-                self.engine.workers.submit(self._perform, course.wish.name, call, self._token(course, call), now)
+                token = self._token(course, call) if call.creates else ""
+                self.engine.workers.submit(self._perform, course.wish.name, call, token, now)
 
     def _committed(self) -> bool:
         """Write the journal. A state that cannot be written stops the run: no call leaves without its intent."""
@@ -487,7 +490,8 @@ class _Run:
             course.made[call.digest] = now
             course.tries[call.digest] += 1
             course.busy_since = None
-            course.born = now if call.creates else course.born
+        if call.creates and (error is None or error.verdict in (Verdict.UNKNOWN, Verdict.EXISTS)):
+            course.born = now
         if message.name in self.results:
             return None
         if error is None and message.error is not None:
@@ -516,7 +520,9 @@ class _Run:
             case Verdict.LATER:
                 self._sleep(course, now + decide.pause(since, now), f"{error.code}: {error.message}")
             case Verdict.GONE if not self.tearing:
-                self._sleep(course, now + decide.pause(since, now), f"{error.operation.partition('.')[2]} to be possible")
+                self._sleep(
+                    course, now + decide.pause(since, now), f"{error.operation.partition('.')[2]} to be possible"
+                )
             case _:
                 self._again(course, gave_up)
 

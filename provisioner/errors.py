@@ -35,36 +35,31 @@ class AwsError(Exception):
         return remedy(self.code)
 
 
-_CODES: dict[Verdict, frozenset[str]] = {
-    Verdict.THROTTLED: frozenset(
-        "RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled"
-        " RequestThrottledException TooManyRequestsException SlowDown EC2ThrottledException"
-        " PriorRequestNotComplete BandwidthLimitExceeded OperationAborted".split()
-    ),
-    Verdict.UNKNOWN: frozenset(
-        "RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError"
-        " ServiceUnavailable Unavailable 500 502 503 504 Unreachable UnreadableAnswer".split()
-    ),
-    Verdict.GONE: frozenset(
-        "404 NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy NoSuchLifecycleConfiguration"
-        " ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration"
-        " OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound"
-        " DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault"
-        " DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached".split()
-    ),
-    Verdict.EXISTS: frozenset(
-        "DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists"
-        " DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault"
-        " InvalidGroup.Duplicate InvalidPermission.Duplicate RouteAlreadyExists Resource.AlreadyAssociated"
-        " BucketAlreadyOwnedByYou".split()
-    ),
-    Verdict.LATER: frozenset(
-        "DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault"
-        " InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault"
-        " BucketNotEmpty IncorrectState InvalidIPAddress.InUse".split()
-    ),
+_TABLE = {
+    Verdict.THROTTLED: """
+        RequestLimitExceeded Throttling ThrottlingException ThrottledException RequestThrottled
+        RequestThrottledException TooManyRequestsException SlowDown EC2ThrottledException PriorRequestNotComplete
+        BandwidthLimitExceeded OperationAborted""",
+    Verdict.UNKNOWN: """
+        RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError ServiceUnavailable
+        Unavailable 500 502 503 504 Unreachable UnreadableAnswer""",
+    Verdict.GONE: """
+        404 NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy NoSuchLifecycleConfiguration
+        ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration
+        OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound
+        DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault
+        DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached""",
+    Verdict.EXISTS: """
+        DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists
+        DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault
+        InvalidGroup.Duplicate InvalidPermission.Duplicate RouteAlreadyExists Resource.AlreadyAssociated
+        BucketAlreadyOwnedByYou""",
+    Verdict.LATER: """
+        DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
+        InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
+        IncorrectState InvalidIPAddress.InUse""",
 }
-_VERDICTS = {code: verdict for verdict, codes in _CODES.items() for code in codes}
+_VERDICTS = {code: verdict for verdict, codes in _TABLE.items() for code in codes.split()}
 
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
 """EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
@@ -80,40 +75,28 @@ def classify(code: str, status: int = 400) -> Verdict:
 
 
 _AGAIN = "then run the same command again: it goes on where it stopped"
-_REMEDIES: dict[str, str] = {
-    **dict.fromkeys(
-        ("ExpiredToken", "ExpiredTokenException", "RequestExpired"), f"renew the AWS credentials, {_AGAIN}"
+_REMEDIES = {
+    "ExpiredToken ExpiredTokenException RequestExpired": f"renew the AWS credentials, {_AGAIN}",
+    "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch NoCredentials": (
+        f"check the AWS credentials (`aws sts get-caller-identity`), {_AGAIN}"
     ),
-    **dict.fromkeys(
-        ("AuthFailure", "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "NoCredentials"),
-        f"check the AWS credentials (`aws sts get-caller-identity`), {_AGAIN}",
+    "AccessDenied AccessDeniedException UnauthorizedOperation 403": (
+        f"grant this identity the action named above, {_AGAIN}"
     ),
-    **dict.fromkeys(
-        ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "403"),
-        f"grant this identity the action named above, {_AGAIN}",
+    "VpcLimitExceeded AddressLimitExceeded NatGatewayLimitExceeded InternetGatewayLimitExceeded"
+    " DBClusterQuotaExceededFault InstanceQuotaExceeded RulesPerSecurityGroupLimitExceeded": (
+        f"remove what is no longer needed or have the quota raised (Service Quotas in the console), {_AGAIN}"
     ),
-    **dict.fromkeys(
-        (
-            "VpcLimitExceeded",
-            "AddressLimitExceeded",
-            "NatGatewayLimitExceeded",
-            "DBClusterQuotaExceededFault",
-            "InstanceQuotaExceeded",
-            "InternetGatewayLimitExceeded",
-            "RulesPerSecurityGroupLimitExceeded",
-        ),
-        f"remove what is no longer needed or have the quota raised (Service Quotas in the console), {_AGAIN}",
-    ),
-    **dict.fromkeys(
-        ("DependencyViolation", "InvalidDBSubnetGroupStateFault", "InvalidDBParameterGroupState"),
-        f"find what still uses it and remove that, {_AGAIN}",
+    "DependencyViolation InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState": (
+        f"find what still uses it and remove that, {_AGAIN}"
     ),
     "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
     "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
     "Unreachable": f"check the network and the endpoint, {_AGAIN}",
 }
+_REMEDY = {code: told for codes, told in _REMEDIES.items() for code in codes.split()}
 
 
 def remedy(code: str) -> str:
     """Say what to do about an error code."""
-    return _REMEDIES.get(code, f"correct what AWS objects to, {_AGAIN}")
+    return _REMEDY.get(code, f"correct what AWS objects to, {_AGAIN}")

@@ -15,7 +15,7 @@ What = Literal[
     "gone",  # nothing remains to be torn down
     "failed",  # the step gave up; `code`, `why`, `remedy`
     "blocked",  # a step it needs has failed; `why` names it
-    "stopping",  # the run was interrupted: no new call is started
+    "stopping",  # the run was stopped before its end: no new call was started, those under way are recorded
 ]
 
 

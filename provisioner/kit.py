@@ -14,6 +14,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 S = TypeVar("S", bound="Step")
+_CIRCUMSTANCES = frozenset({"name", "stack", "implied"})
+"""Fields of a step that are none of its specification."""
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,7 @@ class Step:
         """
         values: dict[str, Any] = {}
         for f in fields(cls):
-            if f.name in ("name", "stack", "implied"):
+            if f.name in _CIRCUMSTANCES:
                 continue
             if saved is not None and f.name in saved:
                 values[f.name] = _loaded(saved[f.name])
@@ -297,13 +299,15 @@ class Step:
     @property
     def specification(self) -> dict[str, Any]:
         """The fields as plain JSON values, a step-valued one as ``{"step": name}``; ``restored`` reads it."""
-        return {f.name: _saved(getattr(self, f.name)) for f in fields(self) if f.name not in ("name", "stack", "implied")}
+        return {
+            f.name: _saved(getattr(self, f.name)) for f in fields(self) if f.name not in ("name", "stack", "implied")
+        }
 
 
 def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Read the tags of anything AWS describes, whichever of its three names the list has."""
     listed = item.get("Tags") or item.get("TagList") or item.get("TagSet") or ()
-    return {tag["Key"]: tag["Value"] for tag in listed}
+    return {tag["Key"]: tag.get("Value", "") for tag in listed}
 
 
 def walk(value: Any) -> Iterator[Any]:

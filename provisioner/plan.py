@@ -86,9 +86,7 @@ def _toward_nothing(seen: Seen, why: str) -> Planned:
     live = seen.live
     calls = _flat(seen.step.teardown(live)) if live and not (live.foreign or live.busy or live.leaving) else ()
     reason = why if calls else _circumstance(live) if live else "not there"
-    return Planned(
-        step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=reason, calls=calls
-    )
+    return Planned(step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=reason, calls=calls)
 
 
 def _presence(live: Live | None) -> Status:

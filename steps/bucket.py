@@ -34,6 +34,10 @@ class Bucket(Step):
     holds_data = True
 
     @property
+    def label(self) -> str:
+        return _name(self.stack)
+
+    @property
     def lifecycle(self) -> list[dict[str, Any]]:
         """The rules wanted."""
         rule = {
@@ -48,7 +52,7 @@ class Bucket(Step):
     @property
     def policy(self) -> dict[str, Any]:
         """The policy wanted: nothing without TLS."""
-        arn = f"arn:{self.stack.partition}:s3:::{_name(self.stack)}"
+        arn = f"arn:{self.stack.partition}:s3:::{self.label}"
         statement = {
             "Sid": "DenyWithoutTls",
             "Effect": "Deny",
@@ -64,14 +68,14 @@ class Bucket(Step):
         return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
-        name, here = _name(self.stack), _here(self.stack)
+        here = _here(self.stack)
         tagging = aws.ask("s3.get_bucket_tagging", **here)
         if tagging is None and aws.ask("s3.head_bucket", **here) is None:
             return None
         tags = tags_of(tagging or {})
         if not self.claims(tags):
             adopted = shlex.quote(json.dumps(_tag_set(tags | self.labels)))
-            return Live(name, foreign=f"aws s3api put-bucket-tagging --bucket {name} --tagging {adopted}")
+            return Live(self.label, foreign=f"aws s3api put-bucket-tagging --bucket {self.label} --tagging {adopted}")
 
         def read(setting: str) -> Mapping[str, Any]:
             return aws.ask(f"s3.get_{setting}", **here) or {}
@@ -89,16 +93,16 @@ class Bucket(Step):
             "lifecycle": read("bucket_lifecycle_configuration").get("Rules", []),
             "policy": json.loads(read("bucket_policy").get("Policy", "{}")),
         }
-        return Live(name, facts)
+        return Live(self.label, facts)
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:
             elsewhere = {"LocationConstraint": self.stack.region} if self.stack.region != "us-east-1" else {}
             born = {**elsewhere, "Tags": pairs(self)}
-            name = _name(self.stack)
-            yield Call("s3.create_bucket", Bucket=name, CreateBucketConfiguration=born, ObjectOwnership=self.ownership)
+            own = {"ObjectOwnership": self.ownership}
+            yield Call("s3.create_bucket", Bucket=self.label, CreateBucketConfiguration=born, **own)
             given = {"public_access_block": True, "encryption": "AES256"}  # by S3, to every bucket since April 2023
-            live = Live(name, {**given, "versioning": False, "lifecycle": [], "policy": {}})
+            live = Live(self.label, {**given, "versioning": False, "lifecycle": [], "policy": {}})
         # One call after another: S3 refuses settings written side by side (OperationAborted).
         different = self.differences(live)
         for fact, (setting, parameter, wanted) in self._settings(live).items():
@@ -181,4 +185,4 @@ def _objects(aws: Reader, stack: Stack) -> Iterator[dict[str, str]]:
             yield {"Key": each["Key"], "VersionId": each["VersionId"]}
         if not page.get("IsTruncated"):
             return
-        after = {"KeyMarker": page["NextKeyMarker"], "VersionIdMarker": page["NextVersionIdMarker"]}
+        after = {key: page[f"Next{key}"] for key in ("KeyMarker", "VersionIdMarker") if f"Next{key}" in page}

@@ -146,6 +146,10 @@ class Cluster(Step):
         last: dict[str, Any] = {"FinalDBSnapshotIdentifier": snapshot} if snapshot else {"SkipFinalSnapshot": True}
         yield Call("rds.delete_db_cluster", DBClusterIdentifier=live.id, **last)
 
+    def remains(self, live: Live) -> str:
+        snapshot = live.facts.get("snapshot")
+        return f"final snapshot {snapshot} (paid for by the GB until you delete it)" if snapshot else ""
+
     def outputs(self, live: Live) -> Mapping[str, Any]:
         names = ("cluster_endpoint", "reader_endpoint", "port", "database", "secret_arn")
         return {name: live.facts.get(name) for name in names}

@@ -327,7 +327,13 @@ def test_a_subnet_group_without_our_tags_is_foreign() -> None:
 
 def test_a_group_that_goes_while_it_is_looked_at_is_gone() -> None:
     assert SUBNETS.observe(Answers(describe_db_subnet_groups=[[subnet_group()]])) is None
-    assert SUBNETS.observe(Answers()) is None
+
+
+def test_the_groups_of_others_are_not_mistaken_for_ours() -> None:
+    others = [subnet_group(DBSubnetGroupName="default")]
+    assert SUBNETS.observe(Answers(describe_db_subnet_groups=[others])) is None
+    theirs = Answers(describe_db_subnet_groups=[[subnet_group()]], list_tags_for_resource={"TagList": tagged(CLUSTER)})
+    assert list(DbSubnetGroup.survivors(theirs, STACK)) == []
 
 
 def test_only_groups_described_as_this_stacks_are_asked_for_their_tags() -> None:

@@ -99,7 +99,7 @@ def up(
             return running
         if running := _answering(files, _start(files, server), clock, ready):
             return running
-    raise _failed(files, "ended before it answered")
+    raise _failed(files, "ended before it answered", "put right what it says, and run the same command again")
 
 
 def status(state_dir: Path) -> Running | None:
@@ -192,18 +192,17 @@ def _answering(files: _Files, pid: int, clock: Clock, seconds: float) -> Running
         if (running := _ours(files)) and _answers(running.endpoint):
             return running
         if clock.now() >= deadline:
-            raise _failed(files, f"(pid {pid}) does not answer after {seconds:g} s")
+            command = f"provisioner local down --state-dir {shlex.quote(str(files.folder.parent))}"
+            raise _failed(
+                files, f"(pid {pid}) does not answer after {seconds:g} s", f"end it and all it holds: {command}"
+            )
         clock.sleep(PAUSE)
     return None
 
 
-def _failed(files: _Files, what: str) -> CloudError:
+def _failed(files: _Files, what: str, remedy: str) -> CloudError:
     end = "\n".join(files.log.read_text(errors="replace").splitlines()[-10:])
-    return CloudError(
-        f"the embedded cloud {what}; the last lines of {files.log}:\n{end or '(empty)'}\n",
-        "end it, and with it all it holds, and run the same command again: "
-        f"provisioner local down --state-dir {shlex.quote(str(files.folder.parent))}",
-    )
+    return CloudError(f"the embedded cloud {what}; the last lines of {files.log}:\n{end or '(none)'}\n", remedy)
 
 
 def _end(files: _Files, pid: int, clock: Clock, patience: float) -> None:

@@ -10,6 +10,7 @@ import argparse
 import io
 import json
 import os
+import re
 import signal
 import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,7 +22,8 @@ from urllib.parse import unquote
 from provisioner.local.cloud import Cloud
 
 HOST = "127.0.0.1"
-_OURS = frozenset({HOST, "localhost"})
+_OURS = re.compile(r"(127\.0\.0\.1|(.+\.)?localhost|.+\.amazonaws\.com)(:\d+)?")
+_FRAMING = frozenset({"connection", "content-length", "status", "transfer-encoding"})
 
 
 class Listener(ThreadingHTTPServer):
@@ -67,8 +69,7 @@ class Conversation(BaseHTTPRequestHandler):
 
     def _is_foreign(self) -> bool:
         """A web page a browser shows must not reach us, neither by its origin nor by a name that leads to us."""
-        host = self.headers.get("Host", HOST).rpartition(":")[0] or self.headers.get("Host", HOST)
-        return "Origin" in self.headers or host.rpartition(".")[2] not in {"1", "localhost", "com"}
+        return "Origin" in self.headers or not _OURS.fullmatch(self.headers.get("Host", HOST))
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
@@ -102,16 +103,16 @@ class Conversation(BaseHTTPRequestHandler):
         return made | {"CONTENT_LENGTH": str(len(body))}
 
     def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Write status, headers and body; a HEAD tells the length of what a GET would give."""
+        length = {name.lower(): value for name, value in headers.items()}.get("content-length", str(len(body)))
+        is_head = self.command == "HEAD"
         self.send_response_only(status)
-        told = {name.lower() for name in headers}
         for name, value in headers.items():
-            if name.lower() not in ("status", "connection", "content-length") or self.command == "HEAD":
+            if name.lower() not in _FRAMING:
                 self.send_header(name, str(value))
-        if not (self.command == "HEAD" and "content-length" in told) and status != 204:
-            self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Length", length if is_head else str(len(body)))
         self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
+        self.wfile.write(b"" if is_head else body)
         self.wfile.flush()
 
 

@@ -1,0 +1,55 @@
+"""The exit codes, a contract, and which error ends in which; knows no command line and prints nothing."""
+
+from __future__ import annotations
+
+import os
+
+DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
+AGAIN = "run the same command again to go on"
+
+
+class Stop(Exception):
+    """The command ends here: an exit code and, for the user, what happened and what to do."""
+
+    def __init__(self, exit_code: int, code: str, message: str, remedy: str, text: str = "") -> None:
+        super().__init__(message)
+        self.exit_code, self.code, self.message, self.remedy = exit_code, code, message, remedy
+        self.text = text or f"error: {message}\n{remedy}".rstrip()
+        """The whole of it for a person to read."""
+
+
+def as_stop(error: BaseException) -> Stop:
+    """Give an error its exit code; the modules that raise them are imported only when one was raised."""
+    if isinstance(error, Stop):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Stop(INTERRUPTED, "interrupted", "interrupted", AGAIN)
+    from provisioner.config import ConfigError
+    from provisioner.errors import AwsError
+    from provisioner.local.process import CloudError, Missing
+    from provisioner.survey import Refused
+    from state.store import Held, StateError
+
+    match error:
+        case ConfigError():
+            remedies = "; ".join(dict.fromkeys(each.remedy for each in error.objections))
+            return Stop(USAGE, "config", str(error), remedies, text=str(error))
+        case Refused():
+            return Stop(REFUSED, "refused", str(error), "; ".join(each.remedy for each in error.objections))
+        case Held():
+            return Stop(HELD, error.code, error.message, error.remedy)
+        case StateError():
+            exit_code = FAILED if error.code in ("unwritable", "unreadable") else REFUSED
+            return Stop(exit_code, error.code, error.message, error.remedy)
+        case Missing():
+            return Stop(USAGE, "missing", error.message, error.remedy)
+        case CloudError():
+            return Stop(FAILED, "cloud", error.message, error.remedy)
+        case AwsError():
+            return Stop(FAILED, error.code, str(error), error.remedy)
+        case OSError():
+            return Stop(FAILED, "system", f"{error.filename or 'system'}: {error.strerror or error}", AGAIN)
+    if os.environ.get("PROVISIONER_TRACEBACK"):
+        raise error
+    told = f"{type(error).__name__}: {error}"
+    return Stop(FAILED, "defect", told, "this is a defect of provisioner: report it, and run again to go on")
