@@ -43,9 +43,8 @@ class Planned:
 
 def provision(sight: Sight) -> list[Planned]:
     """Plan the way to what the blueprint wants, what left it last."""
-    order = graph.ordered(sight.needs)
-    wanted = [name for name in order if name not in sight.leftovers]
-    left = [name for name in reversed(order) if name in sight.leftovers]
+    wanted = [name for name in sight.seen if name not in sight.leftovers]
+    left = [name for name in reversed(graph.ordered(sight.needs)) if name in sight.leftovers]
     return [_toward_wish(sight.seen[name]) for name in wanted] + [
         _toward_nothing(sight.seen[name], "left the environment file") for name in left
     ]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
@@ -24,7 +24,8 @@ WIDEST = 100
 """Columns a line takes at most: a doing far from its name is hard to follow."""
 PER_SECOND = 4
 
-Stage = Literal["to come", "at work", "done", "failed", "blocked"]
+Stage = Literal["done", "failed", "blocked", "at work", "to come"]
+_ORDER: tuple[Stage, ...] = get_args(Stage)
 _MARKS: dict[Stage, tuple[str, str, str]] = {
     "failed": ("✗", "x", "red"),
     "at work": ("•", "*", "cyan"),
@@ -109,8 +110,7 @@ class LiveView:
 
     def _head(self, now: float, width: int) -> Text:
         stages = Counter(each.stage for each in self._courses.values())
-        told = ", ".join(f"{stages[stage]} {stage}" for stage in ("done", "failed", "blocked", "at work", "to come")
-                         if stages[stage])
+        told = ", ".join(f"{stages[stage]} {stage}" for stage in _ORDER if stages[stage])
         stopping = ", stopping: what is under way is finished" if self._stopping else ""
         return _fitted(f"{self._verb} {_elapsed(now - self._begun)}  {told}{stopping}", width, "bold")
 

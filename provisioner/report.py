@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 WIDTH, TABLE = 100, 80
 """Columns of a plan, and of a table."""
+VALUE_WIDTHS = (60, 40, 25)
+"""Columns of a parameter's value in a plan: the first with which the call fits in its line, else the last."""
 SLOWEST = 5
 """How many steps a summary gives the time of."""
 
@@ -39,7 +41,6 @@ _OUTPUTS: Mapping[str, tuple[()] | None] = {
     "secret_arn": None,
 }
 """What a stack may give, in the order of the contract, each with what stands for "none"."""
-_TALLY = {"settled": "settled", "gone": "gone", "failed": "failed", "blocked": "blocked", "interrupted": "not finished"}
 _TAGS = frozenset({"Tags", "TagSpecifications", "TagSet", "Tagging"})
 
 
@@ -55,11 +56,11 @@ def plan_text(plan: Sequence[Planned], *, stack: str, target: str, region: str, 
     lines = [f"{stack} on {target} in {region}", ""]
     for each in plan:
         lines += _planned(each)
-    quiet = sum(each.status == "settled" and not each.calls for each in plan)
+    quiet = [each.step for each in plan if each.status == "settled" and not each.calls]
     if quiet and tearing:
-        lines.append(f"{_count(quiet, 'step')} will go with what they belong to")
+        lines.append(f"Gone with what they belong to: {', '.join(quiet)}.")
     elif quiet:
-        lines.append(f"{_count(quiet, 'step')} unchanged")
+        lines.append(f"{_count(len(quiet), 'step')} unchanged.")
     return _joined([*lines, _sum(plan, stack, tearing)])
 
 
@@ -83,8 +84,7 @@ def status_text(sight: Sight) -> str:
         cells = [row[key].ljust(width) for key, width in zip(("step", "kind", "status"), widths, strict=True)]
         lines.append(_cut("  ".join([*cells, row["id"]]).rstrip(), TABLE))
         lines += [f"    {row['detail']}"] if row["status"] == "foreign" else _folded(row["detail"], TABLE, "    ")
-    tally = Counter(row["status"] for row in rows)
-    return _joined([*lines, f"{_count(len(rows), 'step')}: {_listed(tally)}"])
+    return _joined([*lines, f"{_count(len(rows), 'step')}: {_tally(row['status'] for row in rows)}"])
 
 
 def status_json(sight: Sight, stack: str) -> dict[str, Any]:
@@ -192,8 +192,8 @@ def run_text(
     if word == "done in" and not mutating:
         word = "nothing to do, found in"
     calls = f"{_count(mutating, 'call')}, {_count(reads, 'read')}"
-    tally = Counter(_TALLY[result] for result in outcome.results.values())
-    lines = [f"{verb} {stack}: {word} {_duration(seconds)} ({calls})", f"  {_listed(tally)}"]
+    came_to = _tally("not finished" if result == "interrupted" else result for result in outcome.results.values())
+    lines = [f"{verb} {stack}: {word} {_duration(seconds)} ({calls})", f"  {came_to}"]
     if durations:
         slow = sorted(durations.items(), key=lambda item: -item[1])[:SLOWEST]
         label = "slowest" if len(durations) > SLOWEST else "took"
@@ -236,8 +236,8 @@ def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def _listed(tally: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {what}" for what, number in tally.items()) or "none"
+def _tally(words: Iterable[str]) -> str:
+    return ", ".join(f"{number} {word}" for word, number in Counter(words).most_common()) or "none"
 
 
 def _cut(text: str, width: int) -> str:
@@ -275,16 +275,26 @@ def _sum(plan: Sequence[Planned], stack: str, tearing: bool) -> str:
     if calls:
         return f"{_count(calls, 'call')} in {_count(sum(bool(each.calls) for each in plan), 'step')}."
     odd = ("busy", "broken") if tearing else ("busy", "broken", "foreign")
-    if tally := Counter(each.status for each in plan if each.status in odd):
-        return f"No call now: {_listed(tally)}."
+    if unready := [each.status for each in plan if each.status in odd]:
+        return f"No call now: {_tally(unready)}."
     return "Nothing to tear down." if tearing else f"Nothing to do: {stack} is as declared."
 
 
 def _call(call: Call) -> str:
-    """Tell a call in one line; the tags of what is created are the same everywhere and left out."""
+    """Tell a call in one line, its values shortened as far as that takes, then the last ones only counted.
+
+    The tags of what is created are the same everywhere and left out.
+    """
     params = _untagged(call.params) if call.creates else call.params
-    told = (f"{key}={_cut(_short(value), 60)}" for key, value in params.items())
-    return _cut("  ".join(["", " ".join([call.operation, *told])]), WIDTH)
+    told: list[str] = []
+    for width in VALUE_WIDTHS:
+        told = [f"{key}={_cut(_short(value), width)}" for key, value in params.items()]
+        if len(line := " ".join([f"  {call.operation}", *told])) <= WIDTH:
+            return line
+    line, room = f"  {call.operation}", WIDTH - len(" and 99 more")
+    while len(line) + 1 + len(told[0]) <= room:
+        line = f"{line} {told.pop(0)}"
+    return f"{line} and {len(told)} more"
 
 
 def _untagged(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -498,9 +498,7 @@ def deletion_without_a_decision(aws: Account) -> Any:
 @scenario("InvalidParameterCombination", "can not be specified")
 def deletion_with_two_decisions(aws: Account) -> Any:
     aws.cluster()
-    return aws.rds.delete_db_cluster(
-        DBClusterIdentifier="db", SkipFinalSnapshot=True, FinalDBSnapshotIdentifier="last"
-    )
+    return aws.rds.delete_db_cluster(DBClusterIdentifier="db", SkipFinalSnapshot=True, FinalDBSnapshotIdentifier="last")
 
 
 @scenario("InvalidParameterCombination", "protected")
@@ -574,9 +572,7 @@ def final_snapshot_of_an_instance(aws: Account) -> Any:
 @scenario("DBSubnetGroupAlreadyExists")
 def second_subnet_group_of_a_name(aws: Account) -> Any:
     subnets = aws.subnet_group()
-    return aws.rds.create_db_subnet_group(
-        DBSubnetGroupName="Data", DBSubnetGroupDescription="again", SubnetIds=subnets
-    )
+    return aws.rds.create_db_subnet_group(DBSubnetGroupName="Data", DBSubnetGroupDescription="again", SubnetIds=subnets)
 
 
 @scenario("DBSubnetGroupDoesNotCoverEnoughAZs", "Current AZ coverage: us-east-1a.")
@@ -697,7 +693,7 @@ def rest_service_moto_lacks(aws: Account) -> Any:
     return aws.client("accessanalyzer").list_analyzers()
 
 
-@scenario("InternalFailure", "rds DeleteDBParameterGroup")
+@scenario("InternalFailure", "rds PromoteReadReplicaDBCluster")
 def operation_moto_crashes_on(aws: Account) -> Any:
     return aws.rds.promote_read_replica_db_cluster(DBClusterIdentifier="nope")
 
@@ -708,9 +704,7 @@ def _policy(bucket: str) -> str:
 
 
 @pytest.mark.parametrize(("last", "code", "text"), REFUSALS)
-def test_the_cloud_refuses_what_aws_refuses(
-    aws: Account, last: Callable[[Account], Any], code: str, text: str
-) -> None:
+def test_the_cloud_refuses_what_aws_refuses(aws: Account, last: Callable[[Account], Any], code: str, text: str) -> None:
     got, said = refused(lambda: last(aws))
     assert got == code
     assert text in said
@@ -744,9 +738,9 @@ def test_an_emptied_vpc_can_be_deleted(aws: Account) -> None:
     vpc, subnet, nat = aws.network()
     table = aws.table(vpc)
     aws.ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
-    endpoint = aws.ec2.create_vpc_endpoint(
-        VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", RouteTableIds=[table]
-    )["VpcEndpoint"]
+    endpoint = aws.ec2.create_vpc_endpoint(VpcId=vpc, ServiceName="com.amazonaws.us-east-1.s3", RouteTableIds=[table])[
+        "VpcEndpoint"
+    ]
     assert endpoint["VpcEndpointType"] == "Gateway"
     aws.ec2.delete_nat_gateway(NatGatewayId=nat)
     [address] = aws.ec2.describe_addresses()["Addresses"]
@@ -823,9 +817,7 @@ def test_a_client_token_gives_the_same_reply_again_also_after_a_deletion(aws: Ac
 
 def test_client_tokens_of_tables_and_endpoints_are_honoured_too(aws: Account) -> None:
     vpc = aws.vpc()
-    tables = {
-        aws.ec2.create_route_table(VpcId=vpc, ClientToken="t")["RouteTable"]["RouteTableId"] for _ in range(2)
-    }
+    tables = {aws.ec2.create_route_table(VpcId=vpc, ClientToken="t")["RouteTable"]["RouteTableId"] for _ in range(2)}
     wanted = {"VpcId": vpc, "ServiceName": "com.amazonaws.us-east-1.s3", "ClientToken": "e", "RouteTableIds": [*tables]}
     endpoints = {aws.ec2.create_vpc_endpoint(**wanted)["VpcEndpoint"]["VpcEndpointId"] for _ in range(2)}
     assert len(tables) == len(endpoints) == 1

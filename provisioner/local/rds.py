@@ -434,12 +434,16 @@ def _emptiest(ask: Ask, cluster: Any, group: Any) -> str:
 def an_instance_occupies_an_address(ask: Ask, reply: Reply) -> Reply | None:
     """Its interface is in the subnet of its zone and in its groups. Aurora User Guide, "Working in a VPC"."""
     database = ask.rds.databases[ask.get("DBInstanceIdentifier")]
-    if group := database.db_subnet_group:
+    if group := _subnet_group(database):
         subnet = next((each for each in group._subnets if each.availability_zone == database.availability_zone), None)
         database.interface = occupy(ask, subnet or group._subnets[0], _groups_of(database)).id
     old = database.dbi_resource_id
     database.dbi_resource_id = "db-" + "".join(random.choices(string.ascii_uppercase + string.digits, k=26))
     return Reply(reply.status, reply.headers, reply.body.replace(old.encode(), database.dbi_resource_id.encode()))
+
+
+def _subnet_group(database: Any) -> Any:
+    return getattr(database, "db_subnet_group", None)
 
 
 def _groups_of(database: Any) -> list[str]:
@@ -509,7 +513,7 @@ def a_subnet_group_in_use_stays(ask: Ask) -> None:
     """InvalidDBSubnetGroupStateFault."""
     name = ask.get("DBSubnetGroupName")
     clusters = (each.resource_id for each in ask.rds.clusters.values() if each.db_subnet_group_name == name)
-    databases = (each.resource_id for each in ask.rds.databases.values() if each.db_subnet_group is ask.notes["group"])
+    databases = (each.resource_id for each in ask.rds.databases.values() if _subnet_group(each) is ask.notes["group"])
     if user := next(chain(databases, clusters), None):
         text = (
             f"Cannot delete the subnet group '{name}' because at least one database instance: {user} is still using it."

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import signal
+import sys
 import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,6 +43,11 @@ class Listener(ThreadingHTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = HOST, self.server_address[1]
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that was killed in the middle of a request."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
     @property
     def endpoint(self) -> str:
         return f"http://{HOST}:{self.server_port}"
@@ -63,6 +69,12 @@ class Conversation(BaseHTTPRequestHandler):
         return self._send(reply.status, dict(reply.headers), reply.body)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer  # noqa: N815
+
+    def handle_expect_100(self) -> bool:
+        """Let the body come at once: botocore waits a second for this line."""
+        going_on = super().handle_expect_100()
+        self.wfile.flush()
+        return going_on
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
