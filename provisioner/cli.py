@@ -5,18 +5,21 @@ Everything heavier than click is imported by the command that needs it: ``--help
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shlex
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from provisioner import __version__
 from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, REFUSED, USAGE, Stop, as_stop
@@ -25,7 +28,31 @@ if TYPE_CHECKING:
     from provisioner.engine import Outcome, Sight
     from provisioner.kit import Objection
     from provisioner.plan import Planned
-    from provisioner.session import Request, Session
+    from provisioner.session import Connect, Request, Session
+
+
+@dataclass(frozen=True)
+class _Invocation:
+    """What a command knows of the line it was called with."""
+
+    arguments: Sequence[str]
+    connect: Connect | None
+    """How to reach AWS in place of the target's own way; tests give it as click's ``obj``."""
+
+
+class _CommandLine(click.Group):
+    """Commands of which each, whatever goes wrong, ends in one clear message and a documented exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, **extra: Any) -> NoReturn:
+        arguments = list(sys.argv[1:] if args is None else args)
+        invocation = _Invocation(arguments, extra.get("obj"))
+        try:
+            code = super().main(arguments, "provisioner", standalone_mode=False, obj=invocation)
+        except BrokenPipeError:
+            raise
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(_said(error, arguments))
+        sys.exit(code if isinstance(code, int) else DONE)
 
 
 def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -97,7 +124,7 @@ _changing = _options(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="provisioner")
 def provisioner() -> None:
     """Bring up a whole AWS environment with one command, and take it down with another.
@@ -171,8 +198,7 @@ def outputs(form: str, **given: Any) -> None:
     with _opened(given) as session:
         sight = _looked(session)
         if not any(seen.live for seen in sight.seen.values()):
-            again = f"provisioner provision {shlex.quote(given['environment'])}"
-            raise Stop(FAILED, "absent", f"{session.stack.name} is not there", f"build it: {again}")
+            raise Stop(FAILED, "absent", f"{session.stack.name} is not there", f"build it: {_building(given)}")
         found = report.outputs(sight, region=session.stack.region, account=session.stack.account)
         if given["as_json"]:
             _print_json(found)
@@ -257,18 +283,25 @@ def local_status(state_dir: Path, as_json: bool) -> None:
 
 
 def main() -> NoReturn:
-    """Run the command line: whatever goes wrong ends in one clear message and a documented exit code."""
-    arguments = sys.argv[1:]
+    """Run the command line as a process: SIGTERM is as good as Ctrl-C, and no reader's going away is a traceback."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _prepare_streams()
     try:
-        code = provisioner.main(arguments, prog_name="provisioner", standalone_mode=False)
+        provisioner()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except SystemExit as exit_:
-        raise exit_
-    except (Exception, KeyboardInterrupt) as error:
-        sys.exit(_said(error, arguments))
-    sys.exit(code if isinstance(code, int) else DONE)
+    sys.exit(FAILED)
+
+
+def _prepare_streams() -> None:
+    """Have three streams, whatever the caller closed, and let none fail on a character it cannot encode."""
+    sys.stdin, sys.stdout, sys.stderr = (
+        stream or open(os.devnull, mode)  # noqa: SIM115
+        for stream, mode in ((sys.stdin, "r"), (sys.stdout, "w"), (sys.stderr, "w"))
+    )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(verb: str, given: dict[str, Any]) -> None:
@@ -279,17 +312,17 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     tearing = verb == "teardown"
     flags = frozenset(flag for flag in planning.FLAGS if given[flag])
     begun = time.monotonic()
-    with _opened(given, writing=True) as session, _interruptible(session):
+    with _opened(given, writing=True) as session:
         sight = _looked(session, flags, tearing)
         _refuse(list(planning.refusals(sight, flags, tearing)), verb)
         planned = planning.teardown(sight) if tearing else planning.provision(sight)
         asked = given["target"] == "aws" and not given["yes"] and any(each.calls for each in planned)
         if asked:
             _ask(verb, session, planned, given["as_json"])
-        with _watched(session, sight, verb, given):
+        with _interruptible(session), _watched(session, sight, verb, given):
             act = session.engine.teardown if tearing else session.engine.provision
             outcome = act(sight, fresh=asked)
-        told = {
+        told: dict[str, Any] = {
             "stack": session.stack.name,
             "outcome": outcome,
             "sight": sight,
@@ -301,7 +334,7 @@ def _run(verb: str, given: dict[str, Any]) -> None:
     if given["as_json"]:
         _print_json(report.run_json(**told, exit_code=code, result=result))
     else:
-        again = shlex.join(["provisioner", *sys.argv[1:]])
+        again = shlex.join(["provisioner", *_invocation().arguments])
         click.echo(report.run_text(verb=verb, **told, durations=session.durations, again=again))
     sys.exit(code)
 
@@ -310,6 +343,10 @@ def _verdict(outcome: Outcome) -> tuple[int, str]:
     if outcome.interrupted:
         return INTERRUPTED, "interrupted"
     return (FAILED, "failed") if outcome.failures else (DONE, "done")
+
+
+def _invocation() -> _Invocation:
+    return click.get_current_context().find_object(_Invocation) or _Invocation((), None)
 
 
 def _request(given: dict[str, Any]) -> Request:
@@ -324,13 +361,20 @@ def _opened(given: dict[str, Any], writing: bool = False) -> Iterator[Session]:
     """Open the stack; events become log lines where asked for, or where no terminal shows them."""
     from provisioner.session import opened
 
-    with opened(_request(given), writing) as session:
+    with opened(_request(given), writing, _invocation().connect) as session:
         if given["log_format"] or given["verbose"] or (writing and not _live(given)):
             from provisioner import log
 
             log.configure(given["log_format"] or "console", given["verbose"])
             session.listeners.append(log.listener())
         yield session
+
+
+def _building(given: Mapping[str, Any]) -> str:
+    """Give the command that builds the stack these options are about."""
+    options = [("--suffix", given["suffix"]), ("--target", given["target"] if given["target"] != "local" else "")]
+    words = [word for option, value in options if value for word in (option, value)]
+    return shlex.join(["provisioner", "provision", given["environment"], *words])
 
 
 def _live(given: dict[str, Any]) -> bool:
@@ -366,8 +410,6 @@ def _interruptible(session: Session) -> Iterator[None]:
 def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
     """Take the first look; what cannot be looked at ends the command, with nothing changed."""
     sight = session.look(flags, tearing)
-    if session.engine.clock.stopped.is_set():
-        raise KeyboardInterrupt
     if sight.failures:
         first = sight.failures[0]
         told = "; ".join(f"{each.step}: {each.message}" for each in sight.failures)
@@ -394,7 +436,7 @@ def _ask(verb: str, session: Session, planned: Sequence[Planned], as_json: bool)
     where = {"stack": session.stack.name, "target": "aws", "region": session.stack.region}
     click.echo(report.plan_text(planned, **where, tearing=verb == "teardown"))
     if not click.confirm(f"{verb} {session.stack.name} in account {session.stack.account}?"):
-        raise Stop(REFUSED, "declined", "declined", "nothing was changed")
+        raise Stop(REFUSED, "declined", "declined", "", text="Declined; nothing was changed.")
 
 
 def _print_json(document: Any) -> None:
@@ -425,6 +467,8 @@ def _usage(error: BaseException) -> Stop | None:
     """Put click's own complaints into our words."""
     if isinstance(error, click.Abort):
         return Stop(INTERRUPTED, "interrupted", "interrupted", AGAIN)
+    if isinstance(error, NoArgsIsHelpError):
+        return Stop(USAGE, "usage", "a command is missing", "see provisioner --help", text=error.format_message())
     if isinstance(error, click.ClickException):
         command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "provisioner"
         return Stop(USAGE, "usage", error.format_message(), f"see {command} --help")

@@ -121,13 +121,20 @@ def status(step: Step, live: Live | None) -> Status:
         return "broken"
     if live.busy or live.leaving:
         return "busy"
-    return "settled" if next(step.provision(live), None) is None else "differs"
+    done = standing(step, live) is None and next(step.provision(live), None) is None
+    return "settled" if done else "differs"
 
 
 def differing(step: Step, live: Live) -> str:
-    """Tell what differs, found and wanted, for a person."""
-    wanted = {key: step.labels if key == "tags" else getattr(step, key) for key in sorted(step.differences(live))}
-    return ", ".join(f"{key} {_told(live.facts[key])} -> {_told(value)}" for key, value in wanted.items())
+    """Tell what differs, found and wanted, for a person; of tags and the like only the keys that do."""
+    told = []
+    for key in sorted(step.differences(live)):
+        found, wanted = live.facts[key], step.labels if key == "tags" else getattr(step, key)
+        if isinstance(found, Mapping) and isinstance(wanted, Mapping):
+            concerned = sorted(each for each in {*found, *wanted} if found.get(each) != wanted.get(each))
+            found, wanted = ({each: side[each] for each in concerned if each in side} for side in (found, wanted))
+        told.append(f"{key} {_told(found)} -> {_told(wanted)}")
+    return ", ".join(told)
 
 
 def pause(since: float, now: float) -> float:

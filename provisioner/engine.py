@@ -24,6 +24,8 @@ from state.record import Record
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
 Result = Literal["settled", "gone", "failed", "blocked", "interrupted"]
+UNSENT = "Unsent"
+"""The code under which the journal keeps a call that was announced and, the run being stopped, never left."""
 
 
 class Journal(Protocol):
@@ -171,8 +173,8 @@ class Engine:
         return self._tear(sight, frozenset(sight.wishes), fresh)
 
     def _tear(self, sight: Sight, names: frozenset[str], fresh: bool) -> Outcome:
-        leaving = {name: sight.wishes[name] for name in names}
-        needs = {name: sight.needs[name] & names for name in names}
+        leaving = {name: sight.wishes[name] for name in reversed(graph.ordered(sight.needs)) if name in names}
+        needs = {name: sight.needs[name] & names for name in leaving}
         ids = {name: str(seen.live.id) for name, seen in sight.seen.items() if seen.live is not None}
         since = self.aws.tick() if fresh or names != frozenset(sight.wishes) else 0
         run = _Run(
@@ -251,6 +253,8 @@ class _Called:
     started: float
     id: str = ""
     error: Exception | None = None
+    sent: bool = True
+    """Whether it left: one that waited for a worker when the run was stopped did not."""
 
 
 class _Run:
@@ -423,7 +427,8 @@ class _Run:
         )
         if self.policy is not _only_look:
             self.engine.journal.failed(name)
-            self._tell("failed", name, operation=reason.operation, code=reason.code, why=reason.message)
+            told = {"code": reason.code, "why": reason.message, "remedy": reason.remedy}
+            self._tell("failed", name, operation=reason.operation, **told)
 
     def _advance(self, course: _Course) -> None:
         """Take the next calls of a step, or look again where they wait for an id or there are none left."""
@@ -465,6 +470,9 @@ class _Run:
         return True
 
     def _perform(self, name: str, call: Call, token: str, started: float) -> None:
+        if self.stopping:
+            self.engine.inbox.put(_Called(name, call, started, sent=False))
+            return
         try:
             answer = _Called(name, call, started, newborn_id(call, self.engine.aws.perform(call, token)))
         except Exception as error:
@@ -479,6 +487,10 @@ class _Run:
 
     def _called(self, message: _Called) -> None:
         course, call, now = self.courses[message.name], message.call, self.engine.clock.now()
+        if not message.sent:
+            self.engine.journal.outcome(message.name, call.digest, now, UNSENT)
+            del course.out[call.digest]
+            return None
         error = message.error if isinstance(message.error, AwsError) else None
         code = error.code if error else ""
         self.engine.journal.outcome(message.name, call.digest, now, code, message.id)

@@ -48,7 +48,8 @@ def as_stop(error: BaseException) -> Stop:
         case AwsError():
             return Stop(FAILED, error.code, str(error), error.remedy)
         case OSError():
-            return Stop(FAILED, "system", f"{error.filename or 'system'}: {error.strerror or error}", AGAIN)
+            told = f"{error.filename or 'system'}: {error.strerror or error}"
+            return Stop(FAILED, "system", told, "put that right, and run the same command again")
     if os.environ.get("PROVISIONER_TRACEBACK"):
         raise error
     told = f"{type(error).__name__}: {error}"

@@ -291,7 +291,8 @@ class Step:
             if f.name in _CIRCUMSTANCES:
                 continue
             if saved is not None and f.name in saved:
-                values[f.name] = _loaded(saved[f.name])
+                # A tag may be called "step" and is no reference.
+                values[f.name] = saved[f.name] if f.name == "tags" else _loaded(saved[f.name])
             elif f.default is MISSING and f.default_factory is MISSING:
                 values[f.name] = Unknown(f"{name}.{f.name}")
         return cls(name=name, stack=stack, **values)

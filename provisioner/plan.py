@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 from provisioner import decide, graph
@@ -72,6 +73,8 @@ def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Obj
 def _toward_wish(seen: Seen) -> Planned:
     status = decide.status(seen.step, seen.live)
     calls = _flat(seen.step.provision(seen.live)) if status in ("absent", "differs") else ()
+    if seen.live and status == "broken" and not seen.step.holds_data:
+        calls = _flat(chain(seen.step.teardown(seen.live), seen.step.provision(None)))
     if seen.live is None:
         reason = "new"
     elif status == "differs":

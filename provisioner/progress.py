@@ -81,7 +81,7 @@ class LiveView:
             elif event.what == "retrying":
                 self._note = f"{event.operation} goes out again: {event.code or event.why}"
                 self._until = event.at + event.seconds
-            elif event.step:
+            else:
                 self._courses[event.step] = _after(self._courses.get(event.step, _Course()), event)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -120,18 +120,18 @@ def _after(course: _Course, event: Event) -> _Course:
     method = event.operation.partition(".")[2]
     match event.what:
         case "waiting":
-            course_now = _Course("at work", f"waiting: {event.why}", event.at)
+            now = _Course("at work", f"waiting: {event.why}", event.at)
         case "calling":
-            course_now = _Course("at work", method, event.at)
+            now = _Course("at work", method, event.at)
         case "called":
-            course_now = _Course("at work", f"{method}: {event.code}" if event.code else "looking", event.at)
+            now = _Course("at work", f"{method}: {event.code}" if event.code else "looking", event.at)
         case "failed":
-            course_now = _Course("failed", ": ".join(filter(None, (event.code, event.why))), event.at)
+            now = _Course("failed", ": ".join(filter(None, (event.code, event.why))), event.at)
         case "blocked":
-            course_now = _Course("blocked", f"blocked by {event.why}", event.at)
+            now = _Course("blocked", f"blocked by {event.why}", event.at)
         case _:
-            course_now = _Course("done", "", event.at)
-    return replace(course_now, since=course.since) if course_now.doing == course.doing else course_now
+            now = _Course("done", "", event.at)
+    return replace(now, since=course.since) if now == replace(course, since=now.since) else now
 
 
 def _line(start: str, course: _Course, now: float, width: int, style: str) -> Text:

@@ -11,7 +11,7 @@ import shlex
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from provisioner import decide, graph
 from provisioner.kit import Call, Live, Objection, Step, Unknown
@@ -24,8 +24,10 @@ WIDTH, TABLE = 100, 80
 """Columns of a plan, and of a table."""
 VALUE_WIDTHS = (60, 40, 25)
 """Columns of a parameter's value in a plan: the first with which the call fits in its line, else the last."""
-SLOWEST = 5
+SLOWEST = 3
 """How many steps a summary gives the time of."""
+NOTICEABLE = 0.1
+"""Seconds from which on a step's time is worth telling."""
 
 _OUTPUTS: Mapping[str, tuple[()] | None] = {
     "vpc_id": None,
@@ -78,11 +80,12 @@ def plan_json(plan: Sequence[Planned], *, stack: str, target: str, region: str) 
 def status_text(sight: Sight) -> str:
     """Tell what AWS says of every step, as a table of 80 columns; only a command to copy may be longer."""
     rows = _statuses(sight)
-    widths = [max((len(row[key]) for row in rows), default=0) for key in ("step", "kind", "status")]
+    columns = ("step", "status", "id", "kind")
+    widths = [max((len(row[key]) for row in rows), default=0) for key in columns]
     lines = []
     for row in rows:
-        cells = [row[key].ljust(width) for key, width in zip(("step", "kind", "status"), widths, strict=True)]
-        lines.append(_cut("  ".join([*cells, row["id"]]).rstrip(), TABLE))
+        cells = (row[key].ljust(width) for key, width in zip(columns, widths, strict=True))
+        lines.append(_cut("  ".join(cells).rstrip(), TABLE))
         lines += [f"    {row['detail']}"] if row["status"] == "foreign" else _folded(row["detail"], TABLE, "    ")
     return _joined([*lines, f"{_count(len(rows), 'step')}: {_tally(row['status'] for row in rows)}"])
 
@@ -174,7 +177,7 @@ def run_json(
 
 def run_text(
     *,
-    verb: Literal["provision", "teardown"],
+    verb: str,
     stack: str,
     outcome: Outcome,
     sight: Sight,
@@ -194,13 +197,13 @@ def run_text(
     calls = f"{_count(mutating, 'call')}, {_count(reads, 'read')}"
     came_to = _tally("not finished" if result == "interrupted" else result for result in outcome.results.values())
     lines = [f"{verb} {stack}: {word} {_duration(seconds)} ({calls})", f"  {came_to}"]
-    if durations:
-        slow = sorted(durations.items(), key=lambda item: -item[1])[:SLOWEST]
-        label = "slowest" if len(durations) > SLOWEST else "took"
-        lines.append(f"  {label}: {', '.join(f'{name} {_duration(each)}' for name, each in slow)}")
-    causes = _causes(outcome, sight, tearing=verb == "teardown")
+    slow = sorted((name for name in durations if durations[name] >= NOTICEABLE), key=lambda name: -durations[name])
+    if slow:
+        told = ", ".join(f"{name} {_duration(durations[name])}" for name in slow[:SLOWEST])
+        lines.append(f"  {'slowest' if len(slow) > SLOWEST else 'took'}: {told}")
+    waiting = _waiting(sight, tearing=verb == "teardown")
     for failure in outcome.failures:
-        lines += ["", *_failed(failure, causes.get(failure.step, []))]
+        lines += ["", *_failed(failure, _blocked(failure.step, waiting, outcome))]
     if outcome.remains:
         lines.append(f"Left behind on purpose: {'; '.join(outcome.remains)}")
     if outcome.interrupted:
@@ -264,8 +267,9 @@ def _planned(each: Planned) -> list[str]:
     """Tell what one step would have done to it; nothing where it is as it should be or not there."""
     if not each.calls and each.status in ("settled", "absent"):
         return []
-    mark = {"absent": "+", "differs": "~"}.get(each.status, "-") if each.calls else "!"
-    reason = each.reason if each.calls else f"{each.status}, {each.reason}"
+    settling = each.calls and each.status != "broken"
+    mark = {"absent": "+", "differs": "~"}.get(each.status, "-") if settling else "!"
+    reason = each.reason if settling else f"{each.status}, {each.reason}"
     head, *rest = _folded(f"{mark} {each.step} ({each.kind}): {reason}", WIDTH, "")
     return [head, *(f"  {line}" for line in rest), *map(_call, each.calls), ""]
 
@@ -364,25 +368,16 @@ def _failed(failure: Failure, blocked: Sequence[str]) -> Iterator[str]:
         yield f"  blocked:    {', '.join(blocked)}"
 
 
-def _causes(outcome: Outcome, sight: Sight, tearing: bool) -> dict[str, list[str]]:
-    """Name for each failed step what it blocked, directly or through others; each blocked step once."""
-    away = graph.reversed_edges(sight.needs)
+def _waiting(sight: Sight, tearing: bool) -> graph.Edges:
+    """Name who waits for whom: what is built for what it needs, what is torn down for what needs it."""
+    later = graph.reversed_edges(sight.needs)
     leaving = set(sight.wishes) if tearing else sight.leftovers
-    causes: dict[str, list[str]] = {}
-    for name in (name for name, result in outcome.results.items() if result == "blocked"):
-        waits = away if name in leaving else sight.needs
-        if (cause := _cause(name, waits, outcome.results)) is not None:
-            causes.setdefault(cause, []).append(name)
-    return causes
+    return {name: sight.needs[name] if name in leaving else later[name] for name in sight.needs}
 
 
-def _cause(name: str, waits: graph.Edges, results: Mapping[str, str]) -> str | None:
-    """Follow the blocked to the first of the failed; what waits for nothing has no cause."""
-    ahead, met = sorted(waits[name]), {name}
-    for each in ahead:
-        if results.get(each) == "failed":
-            return each
-        if each not in met and results.get(each) == "blocked":
-            met.add(each)
-            ahead += sorted(waits[each])
-    return None
+def _blocked(cause: str, waiting: graph.Edges, outcome: Outcome) -> list[str]:
+    """Name what a failed step has blocked, directly or through others."""
+    reached = [cause]
+    for name in reached:
+        reached += [each for each in waiting[name] if outcome.results.get(each) == "blocked" and each not in reached]
+    return [name for name in outcome.results if name in reached[1:]]

@@ -5,7 +5,7 @@ Knows neither the screen nor the command line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -78,9 +78,13 @@ class Session:
             listener(event)
 
 
+Connect = Callable[[Request, str, Clock, Told], Aws]
+"""How a region is reached, and who hears of retries."""
+
+
 @contextmanager
-def opened(request: Request, writing: bool = False) -> Iterator[Session]:
-    """Open a stack; with ``writing`` its lock is held until the end.
+def opened(request: Request, writing: bool = False, connect: Connect | None = None) -> Iterator[Session]:
+    """Open a stack, the target's own way unless told how to connect; with ``writing`` its lock is held until the end.
 
     Raises ConfigError, StateError (Held where another run holds the lock), AwsError, survey.Refused, and what
     provisioner.local.process raises.
@@ -94,8 +98,7 @@ def opened(request: Request, writing: bool = False) -> Iterator[Session]:
     workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix="provisioner")
     clock = RealClock()
     try:
-        session = _assembled(request, settings, stack, path, workers, clock)
-        yield session
+        yield _assembled(request, settings, stack, path, workers, clock, connect or _connected)
     finally:
         clock.stopped.set()
         workers.shutdown(wait=True, cancel_futures=True)
@@ -104,16 +107,24 @@ def opened(request: Request, writing: bool = False) -> Iterator[Session]:
 
 
 def _assembled(
-    request: Request, settings: Settings, stack: Stack, path: Path, workers: Executor, clock: Clock
+    request: Request,
+    settings: Settings,
+    stack: Stack,
+    path: Path,
+    workers: Executor,
+    clock: Clock,
+    connect: Connect,
 ) -> Session:
     listeners: list[Listener] = []
 
     def retrying(operation: str, error: AwsError, wait: float) -> None:
-        event = Event(what="retrying", at=clock.now(), operation=operation, code=error.code, seconds=wait)
+        event = Event(
+            what="retrying", at=clock.now(), operation=operation, code=error.code, why=error.message, seconds=wait
+        )
         for listener in listeners:
             listener(event)
 
-    aws = _connected(request, settings.region, clock, retrying)
+    aws = connect(request, settings.region, clock, retrying)
     return assemble(request, settings, stack, aws, path, workers, clock, listeners)
 
 

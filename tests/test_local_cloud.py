@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -116,9 +116,9 @@ class Account:
 
 
 @pytest.fixture
-def aws() -> Iterator[Account]:
+def aws() -> Account:
     _CLOUD.reset()
-    yield Account()
+    return Account()
 
 
 def refused(call: Callable[[], Any]) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -53,6 +54,8 @@ _SINGLE: dict[str, Callable[..., Any]] = {
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/aws4_request")
 _log = logging.getLogger(__name__)
 
+# The default images cost a tenth of a second in every region, and nothing here runs an instance.
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # moto lists the methods of a response class by introspection on every request, at a third of the request's time.
 moto.core.responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
 
