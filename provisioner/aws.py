@@ -17,11 +17,18 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    CredentialRetrievalError,
+    HTTPClientError,
+    LoginError,
+    NoAuthTokenError,
     NoCredentialsError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
 )
+from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from provisioner import retry
@@ -31,6 +38,17 @@ from provisioner.kit import Ambiguous, Call, Stack, Step, Unknown, fingerprint, 
 
 Told = Callable[[str, AwsError, float], None]
 """Hears of every retry: operation, why, in how many seconds."""
+
+_CREDENTIALS = (
+    CredentialRetrievalError,
+    LoginError,
+    NoAuthTokenError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+)
 
 
 def options(parallelism: int) -> Config:
@@ -48,7 +66,7 @@ def connect(region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
     """Speak to AWS as the user's environment says: profile, credential chain, ``AWS_ENDPOINT_URL``."""
     try:
         session: Any = boto3.Session(region_name=region)
-    except ProfileNotFound as error:
+    except BotoCoreError as error:
         raise _translated("sts.get_caller_identity", error) from error
     return Aws(lambda service: session.client(service, config=options(parallelism)), clock, told)
 
@@ -151,7 +169,7 @@ class Aws:
             if service not in self._clients:
                 try:
                     client = self._make(service)
-                except BotoCoreError as error:
+                except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
                     raise _translated(f"{service}.client", error) from error
                 client.meta.events.register_first("before-send", self._count)
                 self._clients[service] = client
@@ -184,8 +202,10 @@ class Aws:
             if paged:
                 return client.get_paginator(method).paginate(**params).build_full_result()
             return getattr(client, method)(**params)
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
+        except (ClientError, BotoCoreError) as error:
             raise _translated(operation, error) from error
+        except (ResponseParserError, KeyError, ValueError) as error:  # what its parsers raise, well-formed XML included
+            raise AwsError(operation, "UnreadableAnswer", repr(error), Verdict.UNKNOWN) from error
 
 
 class View:
@@ -271,9 +291,9 @@ def _translated(operation: str, error: Exception) -> AwsError:
         code = str(answer.get("Code") or "Unknown")
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
         return AwsError(operation, code, str(answer.get("Message") or error), classify(code, status))
-    if isinstance(error, (NoCredentialsError, PartialCredentialsError, ProfileNotFound)):
-        return AwsError(operation, "NoCredentials", str(error), Verdict.FATAL)
+    if isinstance(error, (HTTPClientError, NoConnection)):
+        return AwsError(operation, "Unreachable", str(error), Verdict.UNKNOWN)
     if isinstance(error, ParamValidationError):
         return AwsError(operation, "ParamValidation", str(error), Verdict.FATAL)
-    code = "UnreadableAnswer" if isinstance(error, ResponseParserError) else "Unreachable"
-    return AwsError(operation, code, str(error), Verdict.UNKNOWN)
+    code = "NoCredentials" if isinstance(error, _CREDENTIALS) else "Misconfigured"
+    return AwsError(operation, code, str(error), Verdict.FATAL)

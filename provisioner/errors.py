@@ -93,6 +93,7 @@ _REMEDIES = {
     "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
     "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
     "Unreachable": f"check the network and the endpoint, {_AGAIN}",
+    "Misconfigured": f"correct the AWS settings in the environment or in ~/.aws/config, {_AGAIN}",
 }
 _REMEDY = {code: told for codes, told in _REMEDIES.items() for code in codes.split()}
 

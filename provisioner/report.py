@@ -7,6 +7,7 @@ steer a terminal or pretend to be a line of ours.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import textwrap
 from collections import Counter
@@ -43,6 +44,8 @@ _OUTPUTS: Mapping[str, tuple[()] | None] = {
     "secret_arn": None,
 }
 """What a stack may give, in the order of the contract, each with what stands for "none"."""
+_BARE = re.compile(r"[\w@%+=:,./!-]*", re.ASCII)
+"""What an env file holds without quotes, which not all of its readers know: RDS puts "!" into the ARN of a secret."""
 _TAGS = frozenset({"Tags", "TagSpecifications", "TagSet", "Tagging"})
 
 
@@ -116,7 +119,7 @@ def outputs_text(found: Mapping[str, Any]) -> str:
 def outputs_env(found: Mapping[str, Any]) -> str:
     """Tell the outputs as a shell or an env file takes them: quoted only where needed, nothing for "none"."""
     values = {key.upper(): clean(_plain(value, ",")) for key, value in found.items()}
-    return _joined(f"{key}={shlex.quote(value) if value else ''}" for key, value in values.items())
+    return _joined(f"{key}={value if _BARE.fullmatch(value) else shlex.quote(value)}" for key, value in values.items())
 
 
 def graph_text(steps: Sequence[Step]) -> str:

@@ -71,16 +71,18 @@ def choose(settings: Settings, stack: Stack, aws: Reader, recall: Recall, worker
 
 def _zones(wanted: int, stack: Stack, aws: Reader, recall: Recall) -> tuple[str, ...]:
     """Give every slot its zone. Local and Wavelength zones do not count: Aurora and NAT do not run there."""
-    taken = {_step(subnet): subnet["AvailabilityZone"] for subnet in aws.ours("ec2.describe_subnets", stack)}
-    names = [f"private-{slot}" for slot in range(1, wanted + 1)]
-    chosen = [taken.get(name) or recall(name).get("zone") for name in names]
+    subnets = aws.ours("ec2.describe_subnets", stack)
+    taken = {_step(subnet).rpartition("-")[2]: subnet["AvailabilityZone"] for subnet in subnets}
+    slots = map(str, range(1, wanted + 1))
+    chosen = [taken.get(slot) or recall(f"private-{slot}").get("zone") for slot in slots]
     usual = [{"Name": "zone-type", "Values": ["availability-zone"]}, {"Name": "state", "Values": ["available"]}]
     offered = sorted(zone["ZoneName"] for zone in aws.items("ec2.describe_availability_zones", Filters=usual))
     free = iter(zone for zone in offered if zone not in chosen)
     zones = [zone or next(free, None) for zone in chosen]
     if None in zones:
         what = f"{stack.region} offers {len(offered)} availability zones"
-        raise Refused([Objection("network.zones", what, f"write {len(offered)} or less, or another region")])
+        remedy = "write 2, or another region" if len(offered) >= 2 else "write another region"
+        raise Refused([Objection("network.zones", what, remedy)])
     return tuple(str(zone) for zone in zones)
 
 

@@ -1,63 +1,89 @@
-"""Count what is in an account, with boto3 and by name: two censuses are equal if the same things stand there."""
+"""Count what is in an account, with boto3 and by name: two censuses are equal if the same things stand there.
+
+Knows nothing of steps: what it lists is what a stranger with the console would see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import tags_of
+from botocore.exceptions import ClientError
 
+Client = Callable[[str], Any]
 Census = dict[str, list[Any]]
 
 
-def census(client: Callable[[str], Any]) -> Census:
-    """List everything that is not part of the account's default network, ids replaced by names."""
-    ec2, rds, s3 = client("ec2"), client("rds"), client("s3")
-    vpcs = [vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc.get("IsDefault")]
-    inside = {vpc["VpcId"] for vpc in vpcs}
-    listed = {
-        "vpc": vpcs,
-        "subnet": [each for each in ec2.describe_subnets()["Subnets"] if each["VpcId"] in inside],
-        "internet gateway": ec2.describe_internet_gateways()["InternetGateways"],
-        "route table": [each for each in ec2.describe_route_tables()["RouteTables"] if each["VpcId"] in inside],
-        "address": ec2.describe_addresses()["Addresses"],
-        "nat gateway": [n for n in ec2.describe_nat_gateways()["NatGateways"] if n["State"] != "deleted"],
-        "endpoint": [e for e in ec2.describe_vpc_endpoints()["VpcEndpoints"] if e["State"].lower() != "deleted"],
-        "security group": [each for each in ec2.describe_security_groups()["SecurityGroups"] if each["VpcId"] in inside],
-    }
-    names = {
-        each[key]: tags_of(each).get("Name", "default")
-        for each in (item for items in listed.values() for item in items)
-        for key in _ids(each)
-    }
-    counted = {
-        kind: sorted((_named(_plain(item), names) for item in items), key=str) for kind, items in listed.items()
-    }
-    for vpc in counted["vpc"]:
-        assert isinstance(vpc, dict)
-    counted["subnet group"] = _of(rds.describe_db_subnet_groups()["DBSubnetGroups"], "DBSubnetGroupName", "Subnets")
-    counted["subnet group"] = [_named(each, names) for each in counted["subnet group"]]
-    counted["parameter group"] = _of(
-        rds.describe_db_cluster_parameter_groups()["DBClusterParameterGroups"],
-        "DBClusterParameterGroupName",
-        "DBParameterGroupFamily",
-    )
-    counted["cluster"] = [
-        _named(each, names)
-        for each in _of(
-            rds.describe_db_clusters()["DBClusters"],
-            "DBClusterIdentifier",
-            "EngineVersion",
-            "VpcSecurityGroups",
-            "ServerlessV2ScalingConfiguration",
-            "DeletionProtection",
-            "BackupRetentionPeriod",
-            "TagList",
-        )
-    ]
-    counted["instance"] = _of(rds.describe_db_instances()["DBInstances"], "DBInstanceIdentifier", "AvailabilityZone")
-    counted["bucket"] = [_bucket(s3, bucket["Name"]) for bucket in s3.list_buckets()["Buckets"]]
-    return counted
+@dataclass(frozen=True)
+class Listing:
+    """How a kind of EC2 resource is listed, and what of it makes two of them equal."""
+
+    operation: str
+    id: str
+    told: tuple[str, ...]
+
+
+_EC2 = {
+    "vpc": Listing("describe_vpcs", "VpcId", ("CidrBlock",)),
+    "subnet": Listing(
+        "describe_subnets", "SubnetId", ("VpcId", "CidrBlock", "AvailabilityZone", "MapPublicIpOnLaunch")
+    ),
+    "internet gateway": Listing("describe_internet_gateways", "InternetGatewayId", ("Attachments",)),
+    "route table": Listing("describe_route_tables", "RouteTableId", ("VpcId", "Routes", "Associations")),
+    "address": Listing("describe_addresses", "AllocationId", ("Domain",)),
+    "nat gateway": Listing("describe_nat_gateways", "NatGatewayId", ("SubnetId", "State", "NatGatewayAddresses")),
+    "endpoint": Listing("describe_vpc_endpoints", "VpcEndpointId", ("VpcId", "ServiceName", "RouteTableIds")),
+    "security group": Listing(
+        "describe_security_groups", "GroupId", ("GroupName", "Description", "IpPermissions", "IpPermissionsEgress")
+    ),
+    "interface": Listing("describe_network_interfaces", "NetworkInterfaceId", ("SubnetId", "InterfaceType", "Groups")),
+}
+_RDS = {
+    "subnet group": ("describe_db_subnet_groups", "DBSubnetGroup", ("Subnets",)),
+    "parameter group": ("describe_db_cluster_parameter_groups", "DBClusterParameterGroup", ("DBParameterGroupFamily",)),
+    "cluster": (
+        "describe_db_clusters",
+        "DBCluster",
+        (
+            *("EngineVersion", "Status", "DatabaseName", "MasterUsername", "Port", "StorageEncrypted"),
+            *("DBSubnetGroup", "DBClusterParameterGroup", "VpcSecurityGroups", "ServerlessV2ScalingConfiguration"),
+            *("BackupRetentionPeriod", "DeletionProtection", "IAMDatabaseAuthenticationEnabled"),
+            *("CopyTagsToSnapshot", "EngineLifecycleSupport"),
+        ),
+    ),
+    "instance": (
+        "describe_db_instances",
+        "DBInstance",
+        (
+            *("DBClusterIdentifier", "DBInstanceClass", "DBInstanceStatus", "AvailabilityZone"),
+            *("PubliclyAccessible", "AutoMinorVersionUpgrade", "PromotionTier"),
+        ),
+    ),
+    "snapshot": ("describe_db_cluster_snapshots", "DBClusterSnapshot", ("DBClusterIdentifier", "SnapshotType")),
+}
+_BUCKET = (
+    *("bucket_tagging", "public_access_block", "bucket_ownership_controls", "bucket_encryption", "bucket_versioning"),
+    *("bucket_lifecycle_configuration", "bucket_policy"),
+)
+_PASSING = frozenset(
+    "AssociationId RouteTableAssociationId NetworkInterfaceId PublicIp PrivateIp DestinationPrefixListId"
+    " SubnetAvailabilityZone ResponseMetadata".split()
+)
+"""What AWS makes up anew every time, at any depth, and has no name."""
+
+
+def census(client: Client) -> Census:
+    """List everything but the account's default network and default groups, every id replaced by a name."""
+    counted = _network(client("ec2"))
+    rds, s3 = client("rds"), client("s3")
+    names = {id: name for each in counted.values() for id, name in each.names.items()}
+    found = {kind: [_plain(each, names) for each in listed.items] for kind, listed in counted.items()}
+    found |= {kind: [_plain(each, names) for each in _database(rds, *how)] for kind, how in _RDS.items()}
+    found["secret"] = [_told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]]
+    found["bucket"] = [_plain(_bucket(s3, each["Name"]), names) for each in s3.list_buckets()["Buckets"]]
+    return {kind: sorted(items, key=str) for kind, items in found.items()}
 
 
 def resources(counted: Census) -> int:
@@ -65,52 +91,87 @@ def resources(counted: Census) -> int:
     return sum(map(len, counted.values()))
 
 
-def _ids(item: Any) -> list[str]:
-    known = (
-        "InternetGatewayId RouteTableId AllocationId NatGatewayId VpcEndpointId SubnetId GroupId VpcId".split()
-    )
-    return [next(key for key in known if key in item)]
+@dataclass(frozen=True)
+class _Listed:
+    items: list[dict[str, Any]]
+    names: Mapping[str, str]
 
 
-_VOLATILE = frozenset(
-    "CreationTimestamp CreateTime PublicIp RouteTableAssociationId AssociationId NetworkInterfaceId DhcpOptionsId"
-    " NatGatewayAddresses SubnetArn SecurityGroupArn VpcArn CidrBlockAssociationSet NetworkInterfaceIds"
-    " DestinationPrefixListId PrefixListId OwnerId RouteTableAssociationState AvailabilityZoneId".split()
-)
+def _network(ec2: Any) -> dict[str, _Listed]:
+    found = {kind: _items(getattr(ec2, listing.operation)()) for kind, listing in _EC2.items()}
+    usual = {vpc["VpcId"] for vpc in found["vpc"] if vpc["IsDefault"]}
+    counted = {}
+    for kind, listing in _EC2.items():
+        items = [each for each in found[kind] if each.get("VpcId") not in usual and not _dead(each)]
+        names = {each[listing.id]: _tags(each).get("Name") or f"the {kind} of AWS" for each in items}
+        counted[kind] = _Listed([_told(each, listing.told) for each in items], names)
+    for vpc, told in zip(counted["vpc"].names, counted["vpc"].items, strict=True):
+        told["DNS"] = [_attribute(ec2, vpc, attribute) for attribute in ("enableDnsSupport", "enableDnsHostnames")]
+    return counted
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items() if key not in _VOLATILE}
-    if isinstance(value, list):
-        return sorted((_plain(each) for each in value), key=str)
-    return value
+def _attribute(ec2: Any, vpc: str, attribute: str) -> bool:
+    answer = ec2.describe_vpc_attribute(VpcId=vpc, Attribute=attribute)
+    return bool(answer[f"{attribute[0].upper()}{attribute[1:]}"]["Value"])
 
 
-def _named(value: Any, names: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {key: _named(each, names) for key, each in value.items()}
-    if isinstance(value, list):
-        return sorted((_named(each, names) for each in value), key=str)
-    return names.get(value, value) if isinstance(value, str) else value
+def _dead(item: Mapping[str, Any]) -> bool:
+    """Tell what AWS goes on listing for a while: NAT gateways and endpoints."""
+    return str(item.get("State")).lower() == "deleted"
 
 
-def _of(items: list[Any], *keys: str) -> list[Any]:
-    return sorted(({key: _plain(item.get(key)) for key in keys} for item in items), key=str)
+def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    for item in _items(getattr(rds, operation)()):
+        name = item.get(f"{noun}Identifier") or item[f"{noun}Name"]
+        if name.startswith("default") or item.get("SnapshotType") == "automated":
+            continue  # AWS's own, which come and go by themselves
+        tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
+        told = {"Name": name, **_told({**item, **tags}, keys)}
+        if noun == "DBClusterParameterGroup":
+            set_by_hand = rds.describe_db_cluster_parameters(DBClusterParameterGroupName=name, Source="user")
+            told["Parameters"] = {each["ParameterName"]: each["ParameterValue"] for each in set_by_hand["Parameters"]}
+        if noun == "DBClusterSnapshot":
+            told["Name"] = name.partition("-final-")[0]  # the rest is the id of the cluster
+        yield told
 
 
 def _bucket(s3: Any, name: str) -> dict[str, Any]:
+    settings = {setting: _setting(s3, setting, name) for setting in _BUCKET}
+    if policy := settings["bucket_policy"].get("Policy"):
+        settings["bucket_policy"] = json.loads(policy)
+    settings["bucket_tagging"] = _tags(settings["bucket_tagging"])
+    versions = s3.list_object_versions(Bucket=name)
     return {
         "name": name,
-        "tags": tags_of(s3.get_bucket_tagging(Bucket=name)),
-        "versioning": s3.get_bucket_versioning(Bucket=name).get("Status"),
-        "policy": _quiet(lambda: s3.get_bucket_policy(Bucket=name)["Policy"]),
-        "lifecycle": _quiet(lambda: s3.get_bucket_lifecycle_configuration(Bucket=name)["Rules"]),
+        **settings,
+        "objects": len(versions.get("Versions", ())) + len(versions.get("DeleteMarkers", ())),
     }
 
 
-def _quiet(ask: Callable[[], Any]) -> Any:
+def _setting(s3: Any, setting: str, bucket: str) -> dict[str, Any]:
     try:
-        return ask()
-    except Exception as error:
-        return type(error).__name__
+        return dict(getattr(s3, f"get_{setting}")(Bucket=bucket))
+    except ClientError as error:
+        return {"absent": error.response["Error"]["Code"]}
+
+
+def _items(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return next(value for value in answer.values() if isinstance(value, list))
+
+
+def _tags(item: Mapping[str, Any]) -> dict[str, str]:
+    listed = item.get("Tags") or item.get("TagList") or item.get("TagSet") or ()
+    return {tag["Key"]: tag["Value"] for tag in listed}
+
+
+def _told(item: Mapping[str, Any], keys: tuple[str, ...]) -> dict[str, Any]:
+    return {"tags": _tags(item), **{key: item[key] for key in keys if key in item}}
+
+
+def _plain(value: Any, names: Mapping[str, str]) -> Any:
+    """Put names in the place of ids, and everything in an order of its own."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each, names) for key, each in value.items() if key not in _PASSING}
+    if isinstance(value, list):
+        return sorted((_plain(each, names) for each in value), key=str)
+    return names.get(value, value) if isinstance(value, str) else value

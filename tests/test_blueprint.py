@@ -82,13 +82,16 @@ def test_the_same_settings_draw_the_same_stack() -> None:
     assert drawn(settings) == drawn(settings)
 
 
-@pytest.mark.parametrize(("nat", "gateways"), [("none", []), ("single", ["nat-1"]), ("per-zone", ["nat-1", "nat-2", "nat-3"])])
+@pytest.mark.parametrize(
+    ("nat", "gateways"), [("none", []), ("single", ["nat-1"]), ("per-zone", ["nat-1", "nat-2", "nat-3"])]
+)
 def test_a_private_route_table_per_zone_whatever_the_nat(nat: str, gateways: list[str]) -> None:
     steps = by_name(drawn(settings(network={"zones": 3, "nat": nat})))
     tables = [steps[f"private-routes-{slot}"] for slot in (1, 2, 3)]
     assert "private-routes-4" not in steps
     assert [name for name, step in steps.items() if step.kind == "NatGateway"] == gateways
-    assert [table.nat and table.nat.name for table in tables] == (gateways * 3 or [None] * 3)[:3]
+    ways = [table.nat.name for table in tables if table.nat]
+    assert ways == (gateways * 3)[:3]
     assert all(table.gateway is None for table in tables)
 
 

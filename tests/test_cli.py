@@ -411,7 +411,7 @@ def assert_error(result: Result, exit_code: int) -> str:
     assert document.keys() == {"error"}
     assert document["error"].keys() == {"code", "message", "remedy"}
     assert all(isinstance(value, str) and value for value in document["error"].values())
-    assert not result.stderr
+    assert not result.stderr.strip()
     return str(document["error"]["code"])
 
 

@@ -93,7 +93,7 @@ def told(decision: Decision) -> str:
             return f"{code} | {message} | {remedy}" + (f" | {operation}" if operation else "")
 
 
-def reasons(rows: list[Row]) -> Any:
+def reasons(rows: list[Row]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("row", [pytest.param(row, id=row.reason) for row in rows])
 
 
@@ -125,7 +125,9 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
             live=None,
             past=Past(born=NOW - 59),
         ),
-        Row("after the window what is absent is created again", "act create_volume", live=None, past=Past(born=NOW - 60)),
+        Row(
+            "after the window what is absent is created again", "act create_volume", live=None, past=Past(born=NOW - 60)
+        ),
         Row(
             "a create by an earlier run with an outcome nobody knows counts as one",
             "asleep 1: what was created to show",
@@ -264,11 +266,20 @@ def test_toward_the_wish(row: Row) -> None:
         Row("what is there is torn down", "act delete_volume"),
         Row("what differs is torn down as it is", "act delete_volume", LARGER),
         Row("what is broken is torn down", "act delete_volume", ARCHIVE, BROKEN),
-        Row("what is broken in this run is torn down all the same", "act delete_volume", live=BROKEN, past=Past(touched=True)),
+        Row(
+            "what is broken in this run is torn down all the same",
+            "act delete_volume",
+            live=BROKEN,
+            past=Past(touched=True),
+        ),
         Row("what AWS could not change in place is torn down", "act delete_volume", live=MOVED),
         Row("what is foreign is left alone and holds nothing up", "settled", live=FOREIGN),
         Row("what AWS has accepted to delete holds nothing up", "settled", live=replace(EXACT, leaving=True)),
-        Row("what is busy is waited for before it is deleted", "asleep 1: modifying", live=replace(EXACT, busy="modifying")),
+        Row(
+            "what is busy is waited for before it is deleted",
+            "asleep 1: modifying",
+            live=replace(EXACT, busy="modifying"),
+        ),
         Row(
             "what stays busy beyond its patience fails",
             "Timeout | still modifying after 10 minutes | run the same command again",
@@ -339,6 +350,7 @@ def test_what_stands_in_the_way_for_good_is_told_before_anything_is_waited_for(
         (None, "absent"),
         (EXACT, "settled"),
         (Live("vol-1", {"size": 5}), "differs"),
+        (MOVED, "differs"),
         (replace(EXACT, busy="creating"), "busy"),
         (replace(EXACT, leaving=True), "busy"),
         (replace(BROKEN, busy="rebooting"), "broken"),
@@ -361,6 +373,11 @@ def test_every_finding_has_one_word(live: Live | None, word: str) -> None:
 )
 def test_differences_are_told_found_first_and_cut_to_a_line(facts: Mapping[str, Any], text: str) -> None:
     assert decide.differing(DISK, Live("vol-1", facts)) == text
+
+
+def test_of_tags_only_those_that_differ_are_told() -> None:
+    renamed = Live("vol-1", {"tags": DISK.labels | {"Name": "other"}})
+    assert decide.differing(DISK, renamed) == "tags {'Name': 'other'} -> {'Name': 'shop-dev-disk'}"
 
 
 def test_tags_are_compared_with_all_the_labels_of_a_step() -> None:

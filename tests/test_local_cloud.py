@@ -108,6 +108,18 @@ class Account:
         made = self.rds.create_db_instance(DBInstanceIdentifier=name, DBClusterIdentifier=cluster, **wanted)
         return dict(made["DBInstance"])
 
+    def stopped(self) -> None:
+        """Make a cluster with an instance and stop it."""
+        self.cluster()
+        self.instance()
+        self.rds.stop_db_cluster(DBClusterIdentifier="db")
+
+    def found_instance(self, name: str = "db-1") -> dict[str, Any]:
+        return dict(self.rds.describe_db_instances(DBInstanceIdentifier=name)["DBInstances"][0])
+
+    def permissions(self, group: str) -> list[dict[str, Any]]:
+        return list(self.ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]["IpPermissions"])
+
     def found_cluster(self, name: str = "db") -> dict[str, Any]:
         return dict(self.rds.describe_db_clusters(DBClusterIdentifier=name)["DBClusters"][0])
 
@@ -224,6 +236,14 @@ def group_of_an_interface(aws: Account) -> Any:
     group = aws.group(vpc)
     aws.ec2.create_network_interface(SubnetId=aws.subnet(vpc), Groups=[group])
     return aws.ec2.delete_security_group(GroupId=group)
+
+
+@scenario("InvalidPermission.Duplicate")
+def rule_that_differs_in_its_description(aws: Account) -> Any:
+    vpc = aws.vpc()
+    group, peer = aws.group(vpc), aws.group(vpc, "database")
+    aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[_from_group(peer, "first")])
+    return aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[_from_group(peer, "second")])
 
 
 @scenario("CannotDelete", "cannot be deleted by a user")
@@ -474,14 +494,69 @@ def change_of_no_cluster(aws: Account) -> Any:
 
 @scenario("InvalidParameterCombination", "Cannot upgrade")
 def downgrade(aws: Account) -> Any:
-    aws.cluster(EngineVersion="16.8")
-    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="16.6")
+    aws.cluster(EngineVersion="16.9")
+    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="16.8")
+
+
+@scenario("InvalidParameterCombination", "Cannot find version 16.6 for aurora-postgresql")
+def upgrade_to_a_withdrawn_version(aws: Account) -> Any:
+    aws.cluster(EngineVersion="15.10")
+    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="16.6", AllowMajorVersionUpgrade=True)
+
+
+@scenario("InvalidParameterCombination", "Cannot upgrade aurora-postgresql from 16.11 to 17.4")
+def upgrade_to_an_older_release(aws: Account) -> Any:
+    aws.cluster(EngineVersion="16.11")
+    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="17.4", AllowMajorVersionUpgrade=True)
 
 
 @scenario("InvalidParameterCombination", "AllowMajorVersionUpgrade")
 def major_upgrade_by_accident(aws: Account) -> Any:
     aws.cluster(EngineVersion="16.8")
     return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="17.4")
+
+
+@scenario("InvalidParameterCombination", "tuned is custom. You must explicitly specify a new DB cluster")
+def major_upgrade_with_the_old_parameters(aws: Account) -> Any:
+    aws.parameters()
+    aws.cluster(EngineVersion="16.8", DBClusterParameterGroupName="tuned")
+    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="17.4", AllowMajorVersionUpgrade=True)
+
+
+@scenario("InvalidParameterCombination", "with DBParameterGroupFamily aurora-postgresql17")
+def major_upgrade_with_parameters_of_another_major(aws: Account) -> Any:
+    aws.parameters()
+    aws.cluster(EngineVersion="16.8")
+    return aws.rds.modify_db_cluster(
+        DBClusterIdentifier="db",
+        EngineVersion="17.4",
+        AllowMajorVersionUpgrade=True,
+        DBClusterParameterGroupName="tuned",
+    )
+
+
+@scenario("InvalidDBClusterStateFault", "is in stopped state")
+def change_of_a_stopped_cluster(aws: Account) -> Any:
+    aws.stopped()
+    return aws.rds.modify_db_cluster(DBClusterIdentifier="db", DeletionProtection=True)
+
+
+@scenario("InvalidDBClusterStateFault", "is in stopped state")
+def instance_of_a_stopped_cluster(aws: Account) -> Any:
+    aws.stopped()
+    return aws.instance("db-2")
+
+
+@scenario("InvalidDBInstanceState", "is in stopped state")
+def change_of_a_stopped_instance(aws: Account) -> Any:
+    aws.stopped()
+    return aws.rds.modify_db_instance(DBInstanceIdentifier="db-1", PromotionTier=1)
+
+
+@scenario("InvalidDBInstanceState", "is in stopped state")
+def deletion_of_a_stopped_instance(aws: Account) -> Any:
+    aws.stopped()
+    return aws.rds.delete_db_instance(DBInstanceIdentifier="db-1", SkipFinalSnapshot=True)
 
 
 @scenario("DBClusterNotFoundFault")
@@ -600,6 +675,14 @@ def subnet_group_in_use(aws: Account) -> Any:
     return aws.rds.delete_db_subnet_group(DBSubnetGroupName="data")
 
 
+@scenario("InvalidDBSubnetGroupStateFault", "db-1 is still using it")
+def subnet_group_of_an_instance(aws: Account) -> Any:
+    aws.subnet_group()
+    aws.cluster(DBSubnetGroupName="data")
+    aws.instance()
+    return aws.rds.delete_db_subnet_group(DBSubnetGroupName="data")
+
+
 @scenario("DBSubnetGroupNotFoundFault")
 def deletion_of_no_subnet_group(aws: Account) -> Any:
     return aws.rds.delete_db_subnet_group(DBSubnetGroupName="nope")
@@ -698,6 +781,11 @@ def operation_moto_crashes_on(aws: Account) -> Any:
     return aws.rds.promote_read_replica_db_cluster(DBClusterIdentifier="nope")
 
 
+def _from_group(peer: str, description: str = "") -> dict[str, Any]:
+    pair = {"GroupId": peer, **({"Description": description} if description else {})}
+    return {"IpProtocol": "tcp", "FromPort": 5432, "ToPort": 5432, "UserIdGroupPairs": [pair]}
+
+
 def _policy(bucket: str) -> str:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject", "Resource": f"arn:aws:s3:::{bucket}/*"}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
@@ -781,6 +869,34 @@ def test_a_deleted_nat_gateway_is_listed_and_its_routes_are_blackholes(aws: Acco
     assert aws.ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"][0]["State"] == "deleted"
     routes = aws.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"][0]["Routes"]
     assert [route["State"] for route in routes if route.get("NatGatewayId") == nat] == ["blackhole"]
+
+
+def test_the_address_of_a_deleted_nat_gateway_serves_the_next(aws: Account) -> None:
+    _, subnet, nat = aws.network()
+    [address] = aws.ec2.describe_addresses()["Addresses"]
+    aws.ec2.delete_nat_gateway(NatGatewayId=nat)
+    after = aws.nat(subnet, address["AllocationId"])
+    [found] = aws.ec2.describe_nat_gateways(NatGatewayIds=[after])["NatGateways"]
+    assert found["State"] == "available"
+
+
+def test_a_rule_that_names_a_group_can_be_described_anew(aws: Account) -> None:
+    vpc = aws.vpc()
+    group, peer = aws.group(vpc), aws.group(vpc, "database")
+    aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[_from_group(peer, "old")])
+    aws.ec2.update_security_group_rule_descriptions_ingress(GroupId=group, IpPermissions=[_from_group(peer, "new")])
+    [rule] = aws.permissions(group)
+    assert [each["Description"] for each in rule["UserIdGroupPairs"]] == ["new"]
+
+
+def test_a_rule_is_revoked_whatever_its_description(aws: Account) -> None:
+    vpc = aws.vpc()
+    group, peer = aws.group(vpc), aws.group(vpc, "database")
+    ranges = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    described = {**ranges, "IpRanges": [{"CidrIp": "10.0.0.0/8", "Description": "said"}]}
+    aws.ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[_from_group(peer, "said"), described])
+    aws.ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[_from_group(peer), ranges])
+    assert aws.permissions(group) == []
 
 
 def test_a_route_lives_and_dies_with_the_attachment_of_its_gateway(aws: Account) -> None:
@@ -883,6 +999,55 @@ def test_authentication_by_iam_can_be_changed(aws: Account) -> None:
     assert aws.found_cluster()["IAMDatabaseAuthenticationEnabled"] is True
 
 
+def test_what_a_cluster_is_created_with_is_told_and_can_be_changed(aws: Account) -> None:
+    wanted: dict[str, Any] = {"CopyTagsToSnapshot": True, "DeletionProtection": True, "BackupRetentionPeriod": 2}
+    born = aws.cluster(DatabaseName="app", EnableIAMDatabaseAuthentication=True, **wanted)
+    assert born["MasterUserSecret"]["SecretArn"].startswith("arn:aws:secretsmanager:us-east-1:123456789012:secret:")
+    assert (born["DatabaseName"], born["IAMDatabaseAuthenticationEnabled"]) == ("app", True)
+    assert {name: born[name] for name in wanted} == wanted
+    changes = {"CopyTagsToSnapshot": False, "DeletionProtection": False, "BackupRetentionPeriod": 9}
+    aws.rds.modify_db_cluster(DBClusterIdentifier="db", **changes)
+    found = aws.found_cluster()
+    assert {name: found[name] for name in changes} == changes
+    assert (found["DatabaseName"], found["MasterUserSecret"]["SecretStatus"]) == ("app", "active")
+
+
+def test_an_instance_tells_its_settings_and_is_a_member_of_its_cluster(aws: Account) -> None:
+    aws.cluster()
+    names = ("PromotionTier", "AutoMinorVersionUpgrade", "PubliclyAccessible")
+    born = aws.instance()
+    assert [born[name] for name in names] == [1, True, False]
+    changes = dict(zip(names, (5, False, True), strict=True))
+    aws.rds.modify_db_instance(DBInstanceIdentifier="db-1", ApplyImmediately=True, **changes)
+    found = aws.found_instance()
+    assert {name: found[name] for name in names} == changes
+    [member] = aws.found_cluster()["DBClusterMembers"]
+    assert (member["DBInstanceIdentifier"], member["IsClusterWriter"], member["PromotionTier"]) == ("db-1", True, 5)
+
+
+def test_instances_stop_and_start_with_their_cluster(aws: Account) -> None:
+    aws.stopped()
+    assert (aws.found_cluster()["Status"], aws.found_instance()["DBInstanceStatus"]) == ("stopped", "stopped")
+    aws.rds.start_db_cluster(DBClusterIdentifier="db")
+    assert (aws.found_cluster()["Status"], aws.found_instance()["DBInstanceStatus"]) == ("available", "available")
+    aws.rds.delete_db_instance(DBInstanceIdentifier="db-1", SkipFinalSnapshot=True)
+    aws.rds.delete_db_cluster(DBClusterIdentifier="db", SkipFinalSnapshot=True)
+    assert aws.rds.describe_db_clusters()["DBClusters"] == []
+
+
+def test_an_upgrade_takes_parameters_of_its_family_and_the_instances_along(aws: Account) -> None:
+    aws.parameters("aurora-postgresql16", "old")
+    aws.parameters("aurora-postgresql17", "new")
+    aws.cluster(EngineVersion="16.8", DBClusterParameterGroupName="old")
+    aws.instance()
+    aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="16.9")
+    assert aws.found_cluster()["DBClusterParameterGroup"] == "old"
+    upgrade = {"EngineVersion": "17.5", "AllowMajorVersionUpgrade": True, "DBClusterParameterGroupName": "new"}
+    aws.rds.modify_db_cluster(DBClusterIdentifier="db", **upgrade)
+    assert aws.found_cluster()["DBClusterParameterGroup"] == "new"
+    assert aws.found_cluster()["EngineVersion"] == aws.found_instance()["EngineVersion"] == "17.5"
+
+
 def test_an_allowed_major_upgrade_brings_its_parameter_family(aws: Account) -> None:
     aws.cluster(EngineVersion="16.8")
     aws.rds.modify_db_cluster(DBClusterIdentifier="db", EngineVersion="17.5", AllowMajorVersionUpgrade=True)
@@ -950,6 +1115,8 @@ def test_only_versions_that_can_be_created_are_listed_unless_asked_for_all(aws: 
     assert "15.3" in _versions(aws, IncludeAll=True)
     assert _versions(aws, EngineVersion="15.3") == []
     assert _versions(aws, EngineVersion="16.8") == ["16.8"]
+    for region in offerings.recorded()["regions"]:
+        assert not {"15.8", "16.4", "16.6"} & {*_versions(Account(region))}
 
 
 def test_the_default_version_is_told_for_the_engine_and_for_a_major(aws: Account) -> None:
@@ -963,14 +1130,15 @@ def test_a_version_tells_its_range_family_and_upgrades(aws: Account) -> None:
     assert (told["DBParameterGroupFamily"], told["Status"]) == ("aurora-postgresql16", "available")
     upgrades = {each["EngineVersion"]: each["IsMajorVersionUpgrade"] for each in told["ValidUpgradeTarget"]}
     assert upgrades["16.11"] is False
-    assert upgrades["17.4"] is True
+    assert upgrades["17.6"] is True
     assert "16.9" not in upgrades
+    assert "17.5" not in upgrades  # of the release before that of 16.10
 
 
 def test_a_region_may_offer_less(aws: Account) -> None:
-    assert "16.6" in _versions(Account("eu-west-1"))
-    assert "16.6" not in _versions(Account("ap-southeast-6"))
-    assert refused(lambda: Account("ap-southeast-6").cluster(EngineVersion="16.6"))[0] == "InvalidParameterCombination"
+    assert "15.10" in _versions(Account("eu-west-1"))
+    assert "15.10" not in _versions(Account("ap-southeast-6"))
+    assert refused(lambda: Account("ap-southeast-6").cluster(EngineVersion="15.10"))[0] == "InvalidParameterCombination"
 
 
 def test_serverless_is_orderable_with_its_zones(aws: Account) -> None:
@@ -1023,21 +1191,45 @@ def test_a_second_creation_in_us_east_1_changes_nothing(aws: Account) -> None:
     assert aws.s3.get_bucket_tagging(Bucket="a-bucket")["TagSet"] == [{"Key": "a", "Value": "b"}]
 
 
-def test_a_policy_that_only_denies_is_taken(aws: Account) -> None:
-    aws.bucket()
-    policy = json.dumps(
-        {
-            "Version": "2012-10-17",
-            "Statement": {
-                "Effect": "Deny",
-                "Principal": "*",
-                "Action": "s3:*",
-                "Resource": ["arn:aws:s3:::a-bucket", "arn:aws:s3:::a-bucket/*"],
-            },
-        }
-    )
+def test_an_empty_value_of_a_bucket_tag_is_told(aws: Account) -> None:
+    aws.bucket(CreateBucketConfiguration={"Tags": [{"Key": "a", "Value": ""}]})
+    assert aws.s3.get_bucket_tagging(Bucket="a-bucket")["TagSet"] == [{"Key": "a", "Value": ""}]
+    tags = [{"Key": "b", "Value": ""}, {"Key": "c", "Value": "d"}]
+    aws.s3.put_bucket_tagging(Bucket="a-bucket", Tagging={"TagSet": tags})
+    assert aws.s3.get_bucket_tagging(Bucket="a-bucket")["TagSet"] == tags
+
+
+def _denial(**condition: Any) -> dict[str, Any]:
+    resources = ["arn:aws:s3:::a-bucket", "arn:aws:s3:::a-bucket/*"]
+    return {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": resources, **condition}
+
+
+def _govern(aws: Account, statement: Any) -> str:
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statement})
     aws.s3.put_bucket_policy(Bucket="a-bucket", Policy=policy)
+    return policy
+
+
+def test_a_policy_that_only_denies_is_taken_and_obeyed(aws: Account) -> None:
+    aws.bucket()
+    policy = _govern(aws, _denial())
     assert aws.s3.get_bucket_policy(Bucket="a-bucket")["Policy"] == policy
+    assert refused(lambda: aws.s3.put_object(Bucket="a-bucket", Key="a", Body=b""))[0] == "403"
+
+
+@pytest.mark.parametrize("operator", ["Bool", "BoolIfExists"])
+@pytest.mark.parametrize("value", ["false", ["false"], False])
+def test_every_request_counts_as_one_over_tls(aws: Account, operator: str, value: Any) -> None:
+    aws.bucket()
+    without_tls = _denial(Condition={operator: {"aws:SecureTransport": value}})
+    for statement in (without_tls, [without_tls]):
+        policy = _govern(aws, statement)
+        aws.s3.put_object(Bucket="a-bucket", Key="a", Body=b"")
+        aws.s3.delete_objects(Bucket="a-bucket", Delete={"Objects": [{"Key": "a"}]})
+        assert "Contents" not in aws.s3.list_objects_v2(Bucket="a-bucket")
+        assert aws.s3.get_bucket_policy(Bucket="a-bucket")["Policy"] == policy
+    _govern(aws, [without_tls, _denial()])
+    assert refused(lambda: aws.s3.delete_object(Bucket="a-bucket", Key="a"))[0] == "403"
 
 
 def test_buckets_are_reached_by_host_name_too(aws: Account) -> None:
@@ -1046,6 +1238,25 @@ def test_buckets_are_reached_by_host_name_too(aws: Account) -> None:
     hosted.put_object(Bucket="a-bucket", Key="k/ä b", Body=b"hello")
     assert aws.s3.get_object(Bucket="a-bucket", Key="k/ä b")["Body"].read() == b"hello"
     assert aws.s3.get_public_access_block(Bucket="a-bucket")["PublicAccessBlockConfiguration"]["BlockPublicAcls"]
+
+
+def test_a_list_longer_than_a_page_is_told_whole(aws: Account) -> None:
+    names = {f"tuned-{n}" for n in range(101)}
+    for name in names:
+        aws.parameters(name=name)
+    paged = aws.rds.get_paginator("describe_db_cluster_parameter_groups").paginate()
+    assert {each["DBClusterParameterGroupName"] for each in paged.search("DBClusterParameterGroups")} == names
+
+
+def test_a_reset_empties_every_region_and_frees_every_name(aws: Account) -> None:
+    aws.bucket()
+    abroad = Account("eu-west-1")
+    abroad.cluster(StorageEncrypted=True)
+    _CLOUD.reset()
+    abroad.bucket(CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    abroad.cluster()
+    assert aws.rds.describe_db_clusters()["DBClusters"] == []
+    assert [each["Name"] for each in aws.s3.list_buckets()["Buckets"]] == ["a-bucket"]
 
 
 def test_a_reset_empties_moto_and_what_rules_remember(aws: Account) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -89,23 +92,94 @@ def _signed(service: str) -> str:
 
 
 @pytest.mark.process
-def test_the_process_announces_itself_and_ends_at_sigterm(tmp_path: Path) -> None:
-    file = tmp_path / "cloud.json"
-    process = subprocess.Popen([sys.executable, "-m", "provisioner.local.server", "--announce", str(file)])
+def test_many_callers_at_once_all_get_their_own_answers(listener: Listener) -> None:
+    ec2, rds, s3 = clients = [client(listener, service) for service in ("ec2", "rds", "s3")]
+    s3.create_bucket(Bucket="a-bucket")
+
+    def work(caller: int) -> None:
+        family = "aurora-postgresql16"
+        for n in range(5):
+            name = f"caller-{caller}-{n}"
+            vpc = ec2.create_vpc(CidrBlock=f"10.{caller}.{n}.0/24")["Vpc"]["VpcId"]
+            group = ec2.create_security_group(VpcId=vpc, GroupName=name, Description=name)["GroupId"]
+            [found] = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"]
+            assert (found["VpcId"], found["GroupName"]) == (vpc, name)
+            told = {"DBClusterParameterGroupName": name, "DBParameterGroupFamily": family, "Description": name}
+            rds.create_db_cluster_parameter_group(**told)
+            [told] = rds.describe_db_cluster_parameter_groups(DBClusterParameterGroupName=name)[
+                "DBClusterParameterGroups"
+            ]
+            assert told["Description"] == name
+            s3.put_object(Bucket="a-bucket", Key=name, Body=name.encode())
+            assert s3.get_object(Bucket="a-bucket", Key=name)["Body"].read() == name.encode()
+            ec2.delete_security_group(GroupId=group)
+            ec2.delete_vpc(VpcId=vpc)
+
+    with ThreadPoolExecutor(8) as callers:
+        assert list(callers.map(work, range(8))) == [None] * 8
+    assert len(rds.describe_db_cluster_parameter_groups()["DBClusterParameterGroups"]) == 40
+    for each in clients:
+        each.close()
+
+
+@contextmanager
+def _process(file: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start the server under these settings and give it with its endpoint."""
+    command = [sys.executable, "-m", "provisioner.local.server", "--announce", str(file)]
+    process = subprocess.Popen(command, env={**os.environ, **environment})
     try:
         deadline = time.monotonic() + 60
         while not file.exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
         told = json.loads(file.read_text())
         assert told["pid"] == process.pid
-        port = int(told["endpoint"].rpartition(":")[2])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        yield process, told["endpoint"]
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.mark.process
+def test_the_process_announces_itself_and_ends_at_sigterm(tmp_path: Path) -> None:
+    with _process(tmp_path / "cloud.json") as (process, endpoint):
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=30)
         connection.request("POST", "/moto-api/reset")
         assert connection.getresponse().status == 200
         connection.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
-    assert list(tmp_path.iterdir()) == [file]
+    assert [each.name for each in tmp_path.iterdir()] == ["cloud.json"]
+
+
+@pytest.mark.process
+def test_settings_of_the_shell_do_not_change_the_cloud(tmp_path: Path) -> None:
+    hostile = {
+        "MOTO_ACCOUNT_ID": "999999999999",
+        "MOTO_ENABLE_RECORDING": "true",
+        "MOTO_RECORDER_FILEPATH": str(tmp_path / "recording"),
+        "MOTO_S3_DEFAULT_MAX_KEYS": "1",
+        "MOTO_S3_CUSTOM_ENDPOINTS": "http://elsewhere.invalid",
+        "MOTO_EC2_LOAD_DEFAULT_AMIS": "true",
+        "MOTO_AMIS_PATH": "/nowhere/images.json",
+        "MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION": "true",
+        "MOTO_IAM_LOAD_MANAGED_POLICIES": "true",
+        "MOTO_PRETTIFY_RESPONSES": "true",
+        "AWS_PROFILE": "nobody",
+        "AWS_CONFIG_FILE": "/nowhere/config",
+        "AWS_DEFAULT_REGION": "mars-1",
+    }
+    with _process(tmp_path / "cloud.json", **hostile) as (_, endpoint):
+        session = wire.isolated_session("us-east-1")
+        sts, ec2, s3 = clients = [
+            session.client(name, **wire.client_options(endpoint)) for name in ("sts", "ec2", "s3")
+        ]
+        assert sts.get_caller_identity()["Account"] == "123456789012"
+        assert ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["OwnerId"] == "123456789012"
+        assert ec2.describe_images()["Images"] == []
+        s3.create_bucket(Bucket="a-bucket")
+        for key in "ab":
+            s3.put_object(Bucket="a-bucket", Key=key, Body=b"")
+        assert s3.list_objects_v2(Bucket="a-bucket")["KeyCount"] == 2
+        for each in clients:
+            each.close()
+    assert [each.name for each in tmp_path.iterdir()] == ["cloud.json"]

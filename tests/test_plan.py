@@ -38,7 +38,7 @@ def written(world: World, sight: Sight, planned: list[Planned]) -> str:
     for name, seen in sight.seen.items():
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:
             text = text.replace(f'"{seen.live.id}"', f'"[id of {name}]"')
-    return text
+    return re.sub(r'"([a-z]+)-[0-9a-f]{17}"', r'"[a \1]"', text)
 
 
 def test_a_stack_that_is_not_there_is_planned_whole(dev: World) -> None:
@@ -170,6 +170,24 @@ def test_a_teardown_touches_neither_what_is_foreign_nor_what_is_busy(
 def test_a_step_is_planned_with_its_status_and_the_reason(live: Live | None, status: str, reason: str) -> None:
     (planned,) = plan.provision(sight(live))
     assert (planned.status, planned.reason, planned.calls) == (status, reason, ())
+
+
+class Lamp(Vault):
+    """A step whose loss loses nothing."""
+
+    holds_data = False
+
+    def provision(self, live: Live | None) -> Iterator[Call | tuple[Call, ...]]:
+        yield Call("s3.create_bucket")
+
+
+def test_what_is_broken_and_holds_no_data_is_planned_with_its_replacement() -> None:
+    lamp = Lamp(name="lamp", stack=STACK)
+    seen = {"lamp": Seen(step=lamp, live=Live("l-1", broken="out of order"))}
+    (planned,) = plan.provision(Sight(wishes={"lamp": lamp}, seen=seen, needs={"lamp": frozenset()}))
+    assert (planned.status, planned.reason) == ("broken", "out of order")
+    methods = [call.method for call in planned.calls]
+    assert methods == ["delete_object", "delete_objects", "delete_bucket", "create_bucket"]
 
 
 @pytest.mark.parametrize(

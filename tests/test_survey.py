@@ -63,8 +63,8 @@ def built(step: str, stack: Stack = STACK, **facts: Any) -> dict[str, Any]:
     return facts | {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
 
 
-def subnets(*zones: str, stack: Stack = STACK) -> dict[str, Any]:
-    listed = [built(f"private-{slot}", stack, AvailabilityZone=REGION + zone) for slot, zone in enumerate(zones, 1)]
+def subnets(*zones: str, stack: Stack = STACK, side: str = "private") -> dict[str, Any]:
+    listed = [built(f"{side}-{slot}", stack, AvailabilityZone=REGION + zone) for slot, zone in enumerate(zones, 1)]
     return {"ec2.describe_subnets": listed}
 
 
@@ -94,6 +94,7 @@ REMEMBERED = {"private-1": {"zone": f"{REGION}c"}, "private-2": {"zone": f"{REGI
         pytest.param(subnets("b"), REMEMBERED, "ba", id="every slot is decided for itself"),
         pytest.param(subnets("b"), {}, "ba", id="a slot without a zone takes one that no other slot has"),
         pytest.param(subnets("a"), {}, "ab", id="a slot that was added leaves the first one where it is"),
+        pytest.param(subnets("b", "c", side="public"), {}, "bc", id="either subnet of a slot tells its zone"),
         pytest.param(subnets("d", "e"), {}, "de", id="a zone that is not offered any more is kept"),
         pytest.param(
             subnets("c", "b", stack=Stack(project="acme", environment="prod", region=REGION)),
@@ -120,15 +121,17 @@ def test_zones_of_other_types_and_those_out_of_service_do_not_count() -> None:
     assert letters(chosen(Region(zones=[*zones, zone("b"), zone("c")]))) == "bc"
 
 
-@pytest.mark.parametrize(("offered", "wanted"), [(1, 2), (2, 3), (0, 2)])
-def test_a_region_with_too_few_zones_is_refused_with_what_to_write(offered: int, wanted: int) -> None:
+@pytest.mark.parametrize(
+    ("offered", "wanted", "remedy"),
+    [(2, 3, "write 2, or another region"), (1, 2, "write another region"), (0, 2, "write another region")],
+)
+def test_a_region_with_too_few_zones_is_refused_with_what_to_write(offered: int, wanted: int, remedy: str) -> None:
     region = Region(zones=[zone("a"), zone("b")][:offered] + [zone("-lax-1a", "local-zone")])
     with pytest.raises(Refused) as caught:
         chosen(region, network={"zones": wanted})
     (objection,) = caught.value.objections
     assert objection.where == "network.zones"
-    assert objection.what == f"{REGION} offers {offered} availability zones"
-    assert objection.remedy == f"write {offered} or less, or another region"
+    assert (objection.what, objection.remedy) == (f"{REGION} offers {offered} availability zones", remedy)
 
 
 def test_zones_that_stand_are_enough_though_the_region_offers_no_more() -> None:

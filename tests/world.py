@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import queue
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
-from dataclasses import replace
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+from moto.backends import get_backend
 
 from provisioner.aws import Aws
 from provisioner.config import Settings, load
@@ -18,11 +24,13 @@ from provisioner.kit import Call, Stack
 from provisioner.local import wire
 from provisioner.local.cloud import Cloud
 from provisioner.session import Request, Session, assemble
-from state.store import Lock, state_path
+from state.store import Journal, Lock, Rename, state_path
 from tests.model import validate
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 REGION = "us-east-1"
+SERVICES = ("ec2", "rds", "s3", "secretsmanager", "kms", "sts")
+"""Those of moto's services that remember something."""
 
 
 class Killed(BaseException):
@@ -79,13 +87,31 @@ class Watched(Aws):
         return response
 
 
+@dataclass(frozen=True)
+class Moment:
+    """An account, a clock and a state file as they were once; a world can go back to it as often as it likes."""
+
+    backends: Mapping[tuple[str, str, str], Any]
+    """moto's, by service, account and region: to know them again where their contents speak of them."""
+    contents: Mapping[tuple[str, str, str], Mapping[str, Any]]
+    owners: Mapping[str, Any]
+    """Whose the name of each bucket was, which moto keeps beside them."""
+    memory: Mapping[Any, Any]
+    now: float
+    state: bytes | None
+
+
 class World:
     """An account in the cloud, a state folder and an environment file."""
 
-    def __init__(self, folder: Path, environment: str = "dev", window: float = 0.0) -> None:
-        self.clock = VirtualClock()
-        self.cloud = Cloud(clock=self.clock.now)
-        self.cloud.reset()
+    def __init__(
+        self, folder: Path, environment: str = "dev", window: float = 0.0, beside: World | None = None
+    ) -> None:
+        """Start in an empty account, or in the one of another world."""
+        self.clock = beside.clock if beside else VirtualClock()
+        self.cloud = beside.cloud if beside else Cloud(clock=self.clock.now)
+        if beside is None:
+            self.cloud.reset()
         self.request = Request(environment=environment, config_dir=ENVIRONMENTS, state_dir=folder, window=window)
         self.settings: Settings = load(ENVIRONMENTS, environment)
         self.events: list[Event] = []
@@ -110,16 +136,20 @@ class World:
 
     def client(self, service: str) -> Any:
         """Give a client of a foreign hand."""
-        session = wire.isolated_session(self.settings.region)
-        return wire.plug(session.client(service, **wire.client_options()), self.cloud)
+        return _FOREIGN.client(self, service)
 
-    def session(self) -> Session:
-        """Start a new process on the stack."""
-        aws = Watched(_clients(self), self.clock)
+    def session(self, rename: Rename = os.replace) -> Session:
+        """Start a new process on the stack; ``rename`` is what puts its state file in place."""
+        aws: Watched = Watched(lambda service: _OURS.taken_over(self, service, aws), self.clock)
         aws.calls = []
-        return assemble(
+        session = assemble(
             self.request, self.settings, self.stack, aws, self.state, Inline(), self.clock, [self.events.append]
         )
+        if rename is not os.replace:
+            opened = session.engine.journal
+            assert isinstance(opened, Journal)
+            session.engine.journal = Journal(self.state, opened.state, rename)
+        return session
 
     def look(self, tearing: bool = False, flags: frozenset[str] = frozenset()) -> Sight:
         return self.session().look(flags, tearing)
@@ -137,28 +167,107 @@ class World:
             assert not sight.failures, sight.failures
             return session.engine.teardown(sight) if tearing else session.engine.provision(sight)
 
+    def lose_state(self) -> None:
+        """Delete the state file."""
+        self.state.unlink(missing_ok=True)
 
-_CLIENTS: dict[tuple[str, str], Any] = {}
+    def moment(self) -> Moment:
+        """Keep what is there now."""
+        backends = _backends()
+        return Moment(
+            backends=backends,
+            contents=_copied({key: each.__dict__ for key, each in backends.items()}, backends, backends),
+            owners=dict(_owners()),
+            memory=copy.deepcopy(self.cloud._memory),
+            now=self.clock.time,
+            state=self.state.read_bytes() if self.state.exists() else None,
+        )
+
+    def back_to(self, moment: Moment) -> None:
+        """Put everything back to how it was; what came into being since is gone."""
+        self.cloud.reset()
+        backends = {(service, *where): _regions(service)[where[0]][where[1]] for service, *where in moment.backends}
+        for key, contents in _copied(moment.contents, moment.backends, backends).items():
+            backends[key].__dict__.clear()
+            backends[key].__dict__.update(contents)
+        _owners().clear()
+        _owners().update(moment.owners)
+        self.cloud._memory = copy.deepcopy(dict(moment.memory))
+        self.clock.time = moment.now
+        self.lose_state()
+        if moment.state is not None:
+            self.state.parent.mkdir(parents=True, exist_ok=True)
+            self.state.write_bytes(moment.state)
 
 
-def _clients(world: World) -> Callable[[str], Any]:
-    """Share clients between the worlds of one process: a client costs more than a whole run."""
-
-    def client(service: str) -> Any:
-        key = (service, world.settings.region)
-        if key not in _CLIENTS:
-            session = wire.isolated_session(world.settings.region)
-            _CLIENTS[key] = wire.plug(session.client(service, **wire.client_options()), _Current())
-        return _CLIENTS[key]
-
-    _Current.cloud = world.cloud
-    return client
+def standing(folder: Path, environment: str = "dev") -> World:
+    """Give a world in which an environment stands, built by a run that is over."""
+    world = World(folder, environment)
+    world.back_to(_built(environment))
+    return world
 
 
-class _Current:
-    """Whatever cloud the latest world has."""
+@cache
+def _built(environment: str) -> Moment:
+    with TemporaryDirectory() as folder:
+        world = World(Path(folder), environment)
+        outcome = world.provision()
+        assert set(outcome.results.values()) == {"settled"}, outcome.failures
+        return world.moment()
+
+
+def _regions(service: str) -> Any:
+    backends: Any = get_backend
+    return backends(service)
+
+
+def _backends() -> dict[tuple[str, str, str], Any]:
+    return {
+        (service, account, region): backend
+        for service in SERVICES
+        for account, regions in _regions(service).items()
+        for region, backend in regions.items()
+    }
+
+
+def _owners() -> dict[str, Any]:
+    owners: dict[str, Any] = _regions("s3").bucket_accounts
+    return owners
+
+
+def _copied(contents: Any, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Any:
+    """Copy the contents of backends for other ones. KMS keys are shared, for they cannot be copied."""
+    keys = {id(key): key for each in contents.values() if "keys" in each for key in each["keys"].values()}
+    return copy.deepcopy(contents, keys | {id(old[key]): new[key] for key in old})
+
+
+class _Wires:
+    """Clients that all worlds of this process share: making one costs more than a whole run."""
 
     cloud: Cloud
+    """That of the world that uses them now."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str, str], Any] = {}
+        self._counting: dict[tuple[str, str], Callable[..., None]] = {}
 
     def answer(self, environ: dict[str, Any]) -> Any:
         return self.cloud.answer(environ)
+
+    def client(self, world: World, service: str) -> Any:
+        self.cloud, key = world.cloud, (service, world.settings.region)
+        if key not in self._clients:
+            made = wire.isolated_session(world.settings.region).client(service, **wire.client_options())
+            self._clients[key] = wire.plug(made, self)
+        return self._clients[key]
+
+    def taken_over(self, world: World, service: str, aws: Watched) -> Any:
+        """Give a client that no earlier session counts the requests of any more."""
+        client, key = self.client(world, service), (service, world.settings.region)
+        if key in self._counting:
+            client.meta.events.unregister("before-send", self._counting[key])
+        self._counting[key] = aws._count
+        return client
+
+
+_OURS, _FOREIGN = _Wires(), _Wires()

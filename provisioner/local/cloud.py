@@ -19,10 +19,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import moto.core.responses
+import moto.kms.models
 from moto.core.request import Request
 from moto.core.utils import method_names_from_class
 from moto.ec2.responses import EC2Response
 from moto.kms.responses import KmsResponse
+from moto.kms.utils import generate_private_key
 from moto.moto_api import recorder
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
@@ -58,6 +60,8 @@ _log = logging.getLogger(__name__)
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 # moto lists the methods of a response class by introspection on every request, at a third of the request's time.
 moto.core.responses.method_names_from_class = cache(method_names_from_class)  # type: ignore[attr-defined]
+# Every KMS key gets a private key, a symmetric one too, which takes a twentieth of a second to find and signs nothing.
+moto.kms.models.generate_private_key = cache(generate_private_key)  # type: ignore[attr-defined]
 
 
 class Cloud:

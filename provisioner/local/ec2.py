@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from moto.ec2.models.route_tables import Route
+from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.utils import generic_filter
 
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
@@ -129,6 +130,21 @@ def a_group_needs_a_vpc(ask: Ask) -> None:
         raise Refusal("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
     if ask.get("GroupName") == "default":
         raise Refusal("InvalidParameterValue", "Cannot use reserved security group name: default")
+
+
+def _is_same_rule(one: Any, other: Any) -> bool:
+    """Compare two rules as AWS does: a description is no part of a rule's identity. EC2 API, IpPermission."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(rule: Any) -> tuple[Any, ...]:
+    blocks = (rule.ip_range.get(kind) for kind in ("CidrIp", "CidrIpv6"))
+    peers = (*blocks, rule.source_group.get("GroupId"), rule.prefix_list_id)
+    return (rule.ip_protocol, rule.from_port, rule.to_port, *peers)
+
+
+# moto revokes, describes anew and refuses as duplicate the rule that equals the one it is given.
+SecurityGroupRule.__eq__ = _is_same_rule  # type: ignore[method-assign]
 
 
 @rules.before("DeleteSecurityGroup")

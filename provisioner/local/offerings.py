@@ -36,6 +36,11 @@ class Version:
         return tuple(map(int, self.name.split(".")))
 
     @property
+    def released(self) -> int:
+        """When it came out, counted in PostgreSQL's releases, which all majors have on the same days; 17.0 is 0."""
+        return self.order[1] - int(recorded()["majors"][self.major]["head_start"])
+
+    @property
     def family(self) -> str:
         """The family of parameter groups that fit it."""
         return f"{ENGINE}{self.major}"
@@ -67,8 +72,9 @@ def find(region: str, name: str) -> Version | None:
 
 
 def upgrades(region: str, version: Version) -> list[Version]:
-    """Give the offered versions it can be upgraded to: later minors, and of the next majors those that are newer."""
-    return [each for each in versions(region).values() if each.offered and each.order > version.order]
+    """Give the offered versions it can be upgraded to: later minors, and of later majors those not older than it."""
+    later = (each for each in versions(region).values() if each.order > version.order)
+    return [each for each in later if each.offered and each.released >= version.released]
 
 
 def _versions(region: str) -> Iterator[Version]:

@@ -1,7 +1,7 @@
 """Start, find and end the embedded cloud's process; knows neither moto nor what the cloud answers.
 
-Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the file in which
-the server announces itself, its log and that of the one before.
+Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the pid of one that
+is starting, the file in which the server announces itself, its log and that of the one before.
 """
 
 from __future__ import annotations
@@ -68,6 +68,10 @@ class _Files:
         return self.folder / "lock"
 
     @property
+    def starting(self) -> Path:
+        return self.folder / "starting"
+
+    @property
     def announced(self) -> Path:
         return self.folder / "server.json"
 
@@ -94,11 +98,13 @@ def up(
     """
     files, clock = _files(state_dir), clock or RealClock()
     _check(requires)
-    with _locked(files):
-        if (known := _ours(files)) and (running := _answering(files, known.pid, clock, ready)):
-            return running
-        if running := _answering(files, _start(files, server), clock, ready):
-            return running
+    with _locked(files) as lock:
+        pid = _alive(files)
+        running = _answering(files, pid, clock, ready) if pid else None
+        running = running or _answering(files, _start(files, server, lock), clock, ready)
+        files.starting.unlink(missing_ok=True)
+    if running:
+        return running
     raise _failed(files, "ended before it answered", "put right what it says, and run the same command again")
 
 
@@ -115,11 +121,12 @@ def down(state_dir: Path, *, patience: float = PATIENCE, clock: Clock | None = N
     if not files.folder.is_dir():
         return False
     with _locked(files):
-        running = _ours(files)
-        if running:
-            _end(files, running.pid, clock, patience)
+        pid = _alive(files)
+        if pid:
+            _end(files, pid, clock, patience)
         files.announced.unlink(missing_ok=True)
-    return running is not None
+        files.starting.unlink(missing_ok=True)
+    return pid is not None
 
 
 def _files(state_dir: Path) -> _Files:
@@ -135,7 +142,7 @@ def _check(requires: Sequence[str]) -> None:
 
 
 @contextmanager
-def _locked(files: _Files) -> Iterator[None]:
+def _locked(files: _Files) -> Iterator[int]:
     """Start and end one at a time; whoever comes second waits, and finds what the first has done."""
     try:
         files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -147,29 +154,33 @@ def _locked(files: _Files) -> Iterator[None]:
         ) from error
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
+        yield fd
     finally:
         os.close(fd)
 
 
-def _start(files: _Files, server: Sequence[str]) -> int:
-    """Start the server as nobody's child, in a session of its own: what ends this process leaves it alone."""
+def _start(files: _Files, server: Sequence[str], lock: int) -> int:
+    """Start the server as nobody's child, in a session of its own: what ends this process leaves it alone.
+
+    The shell between them holds the lock too, until it has put down the pid: whoever comes after a kill finds it.
+    """
     files.announced.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         files.log.replace(files.previous_log)
     os.close(os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     command = [sys.executable, *server, "--port", "0", "--announce", str(files.announced)]
-    shell = subprocess.run(
-        ["/bin/sh", "-c", '"$@" >>"$0" 2>&1 & echo $!', str(files.log), *command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+    script = 'log="$1"; shift; "$@" </dev/null >>"$log" 2>&1 & echo $! >"$0"'
+    subprocess.run(
+        ["/bin/sh", "-c", script, str(files.starting), str(files.log), *command],
+        stdin=lock,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=_environment(),
         cwd="/",
         start_new_session=True,
         check=True,
     )
-    return int(shell.stdout)
+    return int(files.starting.read_text())
 
 
 def _environment() -> dict[str, str]:
@@ -215,6 +226,17 @@ def _end(files: _Files, pid: int, clock: Clock, patience: float) -> None:
                 return
             clock.sleep(PAUSE)
     raise CloudError(f"the embedded cloud (pid {pid}) does not end", f"end it by hand: kill -9 {pid}")
+
+
+def _alive(files: _Files) -> int | None:
+    """Give the pid of our server, whether it has announced itself or is about to."""
+    if running := _ours(files):
+        return running.pid
+    try:
+        pid = int(files.starting.read_text())
+    except (OSError, ValueError):
+        return None
+    return pid if _runs(pid, files) else None
 
 
 def _ours(files: _Files) -> Running | None:

@@ -340,15 +340,22 @@ def _vpc(ask: Ask, cluster: Any) -> str:
 def _check_upgrade(ask: Ask, cluster: Any) -> None:
     """Upgrades only, a major one only where it is allowed. Aurora User Guide, "Upgrading Aurora PostgreSQL"."""
     wanted, has = _offered(ask), offerings.versions(ask.region)[cluster.engine_version]
-    if wanted.order < has.order:
+    if wanted != has and wanted not in offerings.upgrades(ask.region, has):
         raise _combination(f"Cannot upgrade {ENGINE} from {has.name} to {wanted.name}")
     if wanted.major != has.major:
-        if not ask.flag("AllowMajorVersionUpgrade"):
-            raise _combination(
-                "The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version."
-            )
-        ask.form.setdefault("DBClusterParameterGroupName", f"default.{wanted.family}")
+        _check_major_upgrade(ask, cluster, wanted)
     ask.form["EngineVersion"] = wanted.name
+
+
+def _check_major_upgrade(ask: Ask, cluster: Any, wanted: Version) -> None:
+    """It is to be allowed, and a parameter group of one's own to be replaced (github.com/aws/aws-cli/issues/5939)."""
+    if not ask.flag("AllowMajorVersionUpgrade"):
+        raise _combination("The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version.")
+    group = cluster.parameter_group
+    if not ask.get("DBClusterParameterGroupName") and not group.startswith("default."):
+        text = f"The current DB cluster parameter group {group} is custom. You must explicitly specify a new DB cluster"
+        raise _combination(f"{text} parameter group, either default or custom, for the engine version upgrade.")
+    ask.form.setdefault("DBClusterParameterGroupName", f"default.{wanted.family}")
 
 
 @rules.before("ModifyDBCluster")
@@ -372,6 +379,27 @@ def authentication_by_iam_can_be_changed(ask: Ask) -> None:
     """EnableIAMDatabaseAuthentication takes effect; moto shows what the cluster was created with."""
     if "EnableIAMDatabaseAuthentication" in ask.form:
         _cluster(ask).iam_auth = ask.flag("EnableIAMDatabaseAuthentication")
+
+
+@rules.after("StopDBCluster", "StartDBCluster")
+def instances_stop_and_start_with_their_cluster(ask: Ask, reply: Reply) -> None:
+    """They have the cluster's status. Aurora User Guide, "Stopping and starting an Amazon Aurora DB cluster"."""
+    cluster = _cluster(ask)
+    for member in cluster._members:
+        member.status = cluster.status
+
+
+@rules.before("ModifyDBCluster", "CreateDBInstance", "ModifyDBInstance", "DeleteDBInstance")
+def a_stopped_cluster_stays_as_it_is(ask: Ask) -> None:
+    """Neither it nor its instances can be changed, added or removed. Aurora User Guide, as above."""
+    cluster = ask.rds.clusters.get(ask.get("DBClusterIdentifier"))
+    if cluster and cluster.status == "stopped":
+        text = f"DbCluster {cluster.db_cluster_identifier} is in stopped state but expected it to be one of available."
+        raise Refusal("InvalidDBClusterStateFault", text)
+    database = ask.rds.databases.get(ask.get("DBInstanceIdentifier"))
+    if database and database.status == "stopped":
+        text = f"Instance {database.db_instance_identifier} is in stopped state but expected it to be available."
+        raise Refusal("InvalidDBInstanceState", text)
 
 
 @rules.before("DeleteDBCluster")
@@ -406,6 +434,7 @@ def an_instance_of_aurora_joins_a_cluster(ask: Ask) -> None:
     cluster = _cluster(ask)
     _check_class(ask, cluster)
     ask.form |= {"Port": str(cluster.port), "StorageEncrypted": str(cluster.storage_encrypted).lower()}
+    ask.form.setdefault("PubliclyAccessible", "false")
     if group := ask.rds.subnet_groups.get(cluster.db_subnet_group_name):
         ask.form["DBSubnetGroupName"] = group.name
         ask.form.setdefault("AvailabilityZone", _emptiest(ask, cluster, group))

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree
 
-from moto.s3.models import PublicAccessBlock, s3_backends
+from moto.iam.access_control import IAMPolicy, PermissionResult
+from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
 from moto.s3.utils import bucket_policy_is_public
 
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
@@ -21,7 +22,9 @@ rules = Rulebook("s3")
 
 _HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_SETTINGS = {"policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
 _TAKEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
+_FALSE = ("false", ["false"], False)
 _TAKEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 
@@ -33,9 +36,8 @@ def addressed(environ: Mapping[str, Any], query: Mapping[str, str]) -> tuple[str
         bucket, key = hosted[1], environ["PATH_INFO"].lstrip("/")
     if environ["REQUEST_METHOD"] != "PUT" or key or not bucket:
         return bucket, ""
-    if "policy" in query:
-        return bucket, "PutBucketPolicy"
-    return bucket, "" if set(query) - {"x-id"} else "CreateBucket"
+    named = (action for setting, action in _SETTINGS.items() if setting in query)
+    return bucket, next(named, "" if set(query) - {"x-id"} else "CreateBucket")
 
 
 def _moto(ask: Ask) -> Any:
@@ -86,6 +88,7 @@ def a_newborn_bucket_is_closed_and_encrypted(ask: Ask, reply: Reply) -> None:
     if not ask.notes["newborn"]:
         return
     bucket = _stored(ask)
+    bucket.__class__ = Bucket
     bucket.public_access_block = PublicAccessBlock(*["true"] * 4)
     bucket.ownership_rule = "BucketOwnerEnforced"
     default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
@@ -95,11 +98,44 @@ def a_newborn_bucket_is_closed_and_encrypted(ask: Ask, reply: Reply) -> None:
 
 
 def _tags(body: bytes) -> dict[str, str]:
-    """Read ``CreateBucketConfiguration.Tags``, which moto drops."""
+    """Read the tags of CreateBucket, which moto drops, or of PutBucketTagging."""
     if not body.strip():
         return {}
-    found = (each for each in ElementTree.fromstring(body).iter() if each.tag.rpartition("}")[2] == "Tag")
-    return {tag[0].text or "": tag[1].text or "" for tag in found}
+    found = (each for each in ElementTree.fromstring(body).iter() if _plain(each) == "Tag")
+    pairs = ({_plain(part): part.text or "" for part in tag} for tag in found)
+    return {pair["Key"]: pair.get("Value", "") for pair in pairs}
+
+
+def _plain(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+@rules.after("PutBucketTagging")
+def an_empty_value_of_a_tag_is_a_value(ask: Ask, reply: Reply) -> None:
+    """It is told as ``""``; moto tells none. S3 API reference, Tag: key and value are required."""
+    _moto(ask).put_bucket_tagging(ask.bucket, _tags(ask.body))
+
+
+class Bucket(FakeBucket):
+    """A bucket that takes every request as one over TLS; moto heeds the Deny of a policy and not its Condition."""
+
+    def get_permission(self, action: str, resource: str) -> Any:
+        if self.policy is None:
+            return PermissionResult.NEUTRAL
+        applying = [each for each in _statements(json.loads(self.policy)) if not _is_without_tls(each)]
+        return IAMPolicy(json.dumps({"Statement": applying})).is_action_permitted(action, resource)
+
+
+def _statements(policy: Mapping[str, Any]) -> list[dict[str, Any]]:
+    statements = policy.get("Statement", [])
+    return statements if isinstance(statements, list) else [statements]
+
+
+def _is_without_tls(statement: Mapping[str, Any]) -> bool:
+    """Tell a statement about requests without TLS. IAM User Guide, "AWS global condition context keys"."""
+    condition = statement.get("Condition", {})
+    wanted = [value for operator in ("Bool", "BoolIfExists") for value in condition.get(operator, {}).items()]
+    return any(key.lower() == "aws:securetransport" and value in _FALSE for key, value in wanted)
 
 
 @rules.before("PutBucketPolicy")
@@ -109,10 +145,10 @@ def a_policy_is_well_formed(ask: Ask) -> None:
         policy = json.loads(ask.body)
     except ValueError:
         raise Refusal("MalformedPolicy", "Policies must be valid JSON and the first byte must be '{'") from None
-    statements = policy.get("Statement") if isinstance(policy, dict) else None
+    statements = _statements(policy) if isinstance(policy, dict) else []
     if not statements:
         raise Refusal("MalformedPolicy", "Missing required field Statement")
-    for statement in statements if isinstance(statements, list) else [statements]:
+    for statement in statements:
         for needed in ("Effect", "Principal"):
             if needed not in statement:
                 raise Refusal("MalformedPolicy", f"Missing required field {needed}")

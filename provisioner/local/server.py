@@ -17,10 +17,11 @@ import tempfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from provisioner.local.cloud import Cloud
+if TYPE_CHECKING:
+    from provisioner.local.cloud import Cloud
 
 HOST = "127.0.0.1"
 _OURS = re.compile(r"(127\.0\.0\.1|(.+\.)?localhost|.+\.amazonaws\.com)(:\d+)?")
@@ -136,12 +137,21 @@ def announce(file: Path, endpoint: str) -> None:
     os.replace(name, file)
 
 
+def _cloud() -> Cloud:
+    """Make the cloud without the shell's settings of moto and botocore, which are read when these are imported."""
+    for name in [name for name in os.environ if name.startswith(("MOTO_", "AWS_"))]:
+        del os.environ[name]
+    from provisioner.local.cloud import Cloud
+
+    return Cloud()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m provisioner.local.server", description="Serve the embedded cloud.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
     parser.add_argument("--announce", type=Path, help="file that gets the endpoint and the pid as JSON")
     arguments = parser.parse_args()
-    listener = Listener(arguments.port, Cloud())
+    listener = Listener(arguments.port, _cloud())
     # shutdown waits for the loop that a signal handler interrupts, so it needs a thread of its own.
     signal.signal(signal.SIGTERM, lambda *_: Thread(target=listener.shutdown).start())
     if arguments.announce:

@@ -49,7 +49,8 @@ def plug(client: Any, cloud: Cloud) -> Any:
 
     def answered(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         reply = cloud.answer(environ(request))
-        return AWSResponse(request.url, reply.status, dict(reply.headers), Raw(reply.body))
+        headers: Any = dict(reply.headers)
+        return AWSResponse(request.url, reply.status, headers, Raw(reply.body))
 
     client.meta.events.register("before-send", answered)
     return client
@@ -66,7 +67,7 @@ class Raw(io.BytesIO):
 def environ(request: AWSPreparedRequest) -> dict[str, Any]:
     """Turn a prepared request into a WSGI environment."""
     url = urlsplit(request.url)
-    body = request.body
+    body: Any = request.body
     if hasattr(body, "read"):
         body = body.read()
     content = body.encode() if isinstance(body, str) else bytes(body or b"")
