@@ -18,8 +18,9 @@ from provisioner import decide, graph
 from provisioner.kit import Call, Live, Objection, Step, Unknown
 
 if TYPE_CHECKING:
-    from provisioner.engine import Failure, Outcome, Seen, Sight
+    from provisioner.engine import Seen, Sight
     from provisioner.plan import Planned
+    from provisioner.wiring import Failure, Outcome
 
 WIDTH, TABLE = 100, 80
 """Columns of a plan, and of a table."""

@@ -68,8 +68,16 @@ _BUCKET = (
     *("bucket_lifecycle_configuration", "bucket_policy"),
 )
 _PASSING = frozenset(
-    "AssociationId RouteTableAssociationId NetworkInterfaceId PublicIp PrivateIp DestinationPrefixListId"
-    " SubnetAvailabilityZone ResponseMetadata".split()
+    [
+        "AssociationId",
+        "RouteTableAssociationId",
+        "NetworkInterfaceId",
+        "PublicIp",
+        "PrivateIp",
+        "DestinationPrefixListId",
+        "SubnetAvailabilityZone",
+        "ResponseMetadata",
+    ]
 )
 """What AWS makes up anew every time, at any depth, and has no name."""
 
@@ -81,7 +89,9 @@ def census(client: Client) -> Census:
     names = {id: name for each in counted.values() for id, name in each.names.items()}
     found = {kind: [_plain(each, names) for each in listed.items] for kind, listed in counted.items()}
     found |= {kind: [_plain(each, names) for each in _database(rds, *how)] for kind, how in _RDS.items()}
-    found["secret"] = [_told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]]
+    found["secret"] = [
+        _told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]
+    ]
     found["bucket"] = [_plain(_bucket(s3, each["Name"]), names) for each in s3.list_buckets()["Buckets"]]
     return {kind: sorted(items, key=str) for kind, items in found.items()}
 

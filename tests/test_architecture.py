@@ -28,6 +28,8 @@ LAYERS = (
     {"provisioner.blueprint", "provisioner.report"},
     {"provisioner.survey", "provisioner.plan"},
     {"provisioner.engine"},
+    {"provisioner.loop"},
+    {"provisioner.wiring", "provisioner.course"},
     {"provisioner.aws", "provisioner.config"},
     {"provisioner.decide", "provisioner.graph", "provisioner.retry", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock"},
@@ -37,7 +39,13 @@ LAYERS = (
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 BESIDE = {
     "steps": {"provisioner.blueprint", "provisioner.session"},
-    "state": {"provisioner.engine", "provisioner.session", "provisioner.log", "provisioner.exits"},
+    "state": {
+        "provisioner.wiring",
+        "provisioner.course",
+        "provisioner.session",
+        "provisioner.log",
+        "provisioner.exits",
+    },
     "provisioner.local": {"provisioner.aws", "provisioner.session", "provisioner.cli", "provisioner.exits"},
 }
 """What stands beside the layers, and who may know it."""

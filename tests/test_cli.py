@@ -8,7 +8,7 @@ import shutil
 import signal
 import threading
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from provisioner.errors import AwsError, Verdict
 from provisioner.kit import Call
 from provisioner.local import wire
 from provisioner.local.cloud import ACCOUNT, Cloud
-from provisioner.session import Request
+from provisioner.session import Connect, Request
 from state.store import Lock
 from tests.census import Census, census, resources
 from tests.golden import assert_golden
@@ -40,6 +40,7 @@ class Shell:
         self.environments, self.states = folder / "environments", folder / "states"
         shutil.copytree(ENVIRONMENTS, self.environments)
         self.before: Callable[[int, Call], None] = lambda number, call: None
+        self.connecting: Connect = self.connect
         self.connected: list[Watched] = []
         self.clock: Clock = RealClock()
 
@@ -47,9 +48,9 @@ class Shell:
         """Run a command to its end; one that ends in anything but an exit code fails the test."""
         folders = {"--config-dir": self.environments, "--state-dir": self.states}
         options = [f"{key}={folder}" for key, folder in folders.items() if key not in arguments]
-        if arguments[0] in ("environments", "local"):
-            options = [option for option in options if option.startswith("--config" if arguments[0] != "local" else "--s")]
-        result = CliRunner().invoke(provisioner, [*arguments, *options], obj=self.connect)
+        taken = {"environments": "--config-dir", "local": "--state-dir"}.get(arguments[0], "")
+        options = [option for option in options if option.startswith(taken)]
+        result = CliRunner().invoke(provisioner, [*arguments, *options], obj=self.connecting)
         assert isinstance(result.exception, SystemExit | None), result.exception
         assert "Traceback" not in result.stdout + result.stderr
         return result
@@ -67,7 +68,7 @@ class Shell:
         self.clock = clock
         aws = Watched(self.client, clock, told)
         aws.calls = []
-        aws.before = self.before  # type: ignore[method-assign]
+        aws.before = self.before
         self.connected.append(aws)
         return aws
 
@@ -192,7 +193,7 @@ def test_aws_out_of_reach_exits_1(shell: Shell) -> None:
     def connect(*_: Any) -> Aws:
         raise AwsError("sts.get_caller_identity", "NoCredentials", "Unable to locate credentials", Verdict.FATAL)
 
-    shell.connect = connect  # type: ignore[method-assign]
+    shell.connecting = connect
     result = shell.run("provision", "dev", "--target", "aws", "--yes")
     assert result.exit_code == 1
     assert "check the AWS credentials" in result.stderr
@@ -259,9 +260,7 @@ def test_an_environment_file_that_cannot_be_read_exits_2(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["bogus", "--json"], ["environments", "--bogus", "--json"]])
-def test_a_command_or_option_that_is_not_there_is_an_error_document_too(
-    shell: Shell, arguments: Sequence[str]
-) -> None:
+def test_a_command_or_option_that_is_not_there_is_an_error_document_too(shell: Shell, arguments: Sequence[str]) -> None:
     result = CliRunner().invoke(provisioner, arguments)
     assert assert_error(result, 2) == "usage"
 
@@ -376,12 +375,12 @@ def test_interrupted_before_the_first_call_it_exits_130_and_lets_go_of_the_lock(
     def connect(*_: Any) -> Aws:
         raise KeyboardInterrupt
 
-    own, shell.connect = shell.connect, connect  # type: ignore[method-assign]
+    own, shell.connecting = shell.connecting, connect
     result = shell.run("provision", "dev")
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "run the same command again to go on"
     assert assert_error(shell.run("plan", "dev", "--json"), 130) == "interrupted"
-    shell.connect = own  # type: ignore[method-assign]
+    shell.connecting = own
     shell.done("provision", "dev")
 
 
@@ -398,7 +397,7 @@ def test_a_defect_is_told_in_two_lines_and_exits_1(shell: Shell) -> None:
     def connect(*_: Any) -> Aws:
         raise ZeroDivisionError("of all things")
 
-    shell.connect = connect  # type: ignore[method-assign]
+    shell.connecting = connect
     result = shell.run("plan", "dev")
     assert result.exit_code == 1
     assert "ZeroDivisionError: of all things\nthis is a defect of provisioner" in result.stderr
@@ -546,7 +545,7 @@ def test_states_of_the_targets_are_apart(dev: Shell) -> None:
     dev.done("provision", "dev", "--target=aws", "--yes", "--consistency-window=0")
     assert dev.state(target="aws").exists()
     dev.done("teardown", "dev", "--target=aws", "--yes", "--consistency-window=0")
-    assert {path: dev_file for path, dev_file in files(dev.states).items() if path in local} == local
+    assert local.items() <= files(dev.states).items()
 
 
 # Teardown
@@ -587,7 +586,7 @@ def test_teardown_of_prod_names_all_that_is_protected_first_and_then_its_final_s
     snapshot = f"acme-prod-cluster-final-{cluster['DbClusterResourceId'].lower()}"
     gone = shell.done("teardown", "prod", "--disable-protection", "--delete-data")
     assert snapshot in gone.stdout.splitlines()[-1]
-    assert resources(shell.census()) == 0
+    assert resources(shell.census()) == 1
     (kept,) = shell.client("rds").describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
     assert kept["DBClusterSnapshotIdentifier"] == snapshot
 
@@ -607,7 +606,8 @@ def assert_refused(result: Result) -> str:
 def test_a_suffix_makes_a_stack_that_shares_nothing(shell: Shell) -> None:
     shell.done("provision", "dev", "--suffix", "a")
     alone = shell.census()
-    found = {suffix: _outputs(shell, suffix) for suffix in ("a", "b") if shell.done("provision", "dev", "--suffix", suffix)}
+    shell.done("provision", "dev", "--suffix", "b")
+    found = {suffix: shell.told("outputs", "dev", "--suffix", suffix) for suffix in ("a", "b")}
     for key in ("vpc_id", "app_security_group_id", "bucket", "cluster_endpoint", "secret_arn"):
         assert found["a"][key] != found["b"][key]
     assert not set(found["a"]["private_subnet_ids"]) & set(found["b"]["private_subnet_ids"])
@@ -615,10 +615,6 @@ def test_a_suffix_makes_a_stack_that_shares_nothing(shell: Shell) -> None:
     assert shell.census() == alone
     shell.done("provision", "dev", "--suffix", "a")
     assert not shell.calls
-
-
-def _outputs(shell: Shell, suffix: str) -> Any:
-    return shell.told("outputs", "dev", "--suffix", suffix)
 
 
 # What left the environment file

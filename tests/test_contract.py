@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from provisioner import plan
-from provisioner.engine import Outcome, Seen
+from provisioner.engine import Seen
 from provisioner.session import Session
+from provisioner.survey import Refused
+from provisioner.wiring import Outcome
 from steps import KINDS
 from tests.census import Census, census, resources
 from tests.world import Watched, World, standing
@@ -180,12 +182,11 @@ def allow_plain_connections(client: Client, seen: Seen) -> None:
 
 
 def open_to_the_default_group(client: Client, seen: Seen) -> None:
-    groups = client("ec2").describe_security_groups(Filters=[{"Name": "group-name", "Values": ["default"]}])
-    stranger = next(group["GroupId"] for group in groups["SecurityGroups"])
-    (own,) = client("ec2").describe_security_groups(GroupIds=list(live(seen).facts["security_groups"]))["SecurityGroups"]
-    default = next(group["GroupId"] for group in groups["SecurityGroups"] if group["VpcId"] == own["VpcId"])
-    assert stranger
-    cluster(VpcSecurityGroupIds=[own["GroupId"], default])(client, seen)
+    (own,) = live(seen).facts["security_groups"]
+    (group,) = client("ec2").describe_security_groups(GroupIds=[own])["SecurityGroups"]
+    default = [{"Name": "group-name", "Values": ["default"]}, {"Name": "vpc-id", "Values": [group["VpcId"]]}]
+    (stranger,) = client("ec2").describe_security_groups(Filters=default)["SecurityGroups"]
+    cluster(VpcSecurityGroupIds=[own, stranger["GroupId"]])(client, seen)
 
 
 def delete_instance(client: Client, seen: Seen) -> None:
@@ -339,9 +340,7 @@ def test_there_is_a_change_for_every_kind_of_resource() -> None:
         for environment in change.environments
     ],
 )
-def test_what_a_foreign_hand_changes_is_planned_and_put_right(
-    tmp_path: Path, environment: str, change: Change
-) -> None:
+def test_what_a_foreign_hand_changes_is_planned_and_put_right(tmp_path: Path, environment: str, change: Change) -> None:
     world = standing(tmp_path, environment)
     concerned = [
         seen
@@ -402,3 +401,158 @@ def test_dev_is_built_with_95_requests_and_found_built_with_32(tmp_path: Path) -
     world.provision(second)
     assert second.aws.mutations == 0
     assert second.aws.reads <= 32
+
+
+# Changes of the environment file.
+
+
+Tables = dict[str, Any]
+
+
+def fresh(folder: Path, environment: str, *changes: Tables) -> Census:
+    """Count what a file, changed so, gives in an empty account."""
+    world = World(folder / "fresh", environment)
+    for tables in changes:
+        world.change(**tables)
+    assert settled(world.provision())
+    return census(world.client)
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ("dev", [{"network": {"nat": nat}} for nat in ("single", "per-zone", "none")]),
+        ("prod", [{"network": {"nat": nat}} for nat in ("single", "none", "per-zone")]),
+        ("dev", [{"network": {"zones": zones}} for zones in (3, 2)]),
+        ("staging", [{"network": {"zones": 3, "nat": "per-zone"}}, {"network": {"zones": 2, "nat": "single"}}]),
+        ("dev", [{"database": {"instances": instances}} for instances in (2, 1)]),
+        ("staging", [{"database": {"min_acu": 1, "max_acu": 4.5}}, {"database": {"min_acu": 0, "max_acu": 1}}]),
+        ("dev", [{"database": {"auto_pause_seconds": 3600}}, {"database": {"backup_days": 35}}]),
+        ("dev", [{"database": {"deletion_protection": True}}]),
+        ("dev", [{"bucket": {"noncurrent_days": 3}}, {"bucket": {"abort_uploads_days": 5}}]),
+        ("dev", [{"tags": {"owner": "alice"}}, {"tags": {"team": "network"}}]),
+    ],
+)
+def test_a_changed_file_leads_to_what_it_gives_in_an_empty_account(
+    tmp_path: Path, environment: str, path: list[Tables]
+) -> None:
+    wanted = [fresh(tmp_path / str(length), environment, *path[:length]) for length in range(1, len(path) + 1)]
+    world = standing(tmp_path, environment)
+    for tables, whole in zip(path, wanted, strict=True):
+        world.change(**tables)
+        outcome = world.provision()
+        assert not outcome.failures, outcome.failures
+        assert census(world.client) == whole
+        again = world.session()
+        world.provision(again)
+        assert calls(again) == []
+
+
+@pytest.mark.parametrize("flags", [frozenset[str](), frozenset({"delete_data"})])
+@pytest.mark.parametrize(("table", "steps"), [("bucket", {"bucket"}), ("database", {"cluster"})])
+def test_what_holds_data_leaves_the_file_only_by_a_flag(
+    tmp_path: Path, table: str, steps: set[str], flags: frozenset[str]
+) -> None:
+    world = standing(tmp_path)
+    world.change(**{table: None})
+    refused = list(plan.refusals(world.look(flags=flags), flags, tearing=False))
+    if not flags:
+        assert {each.where for each in refused} == steps
+        assert all("--delete-data" in each.remedy for each in refused)
+        return
+    assert refused == []
+    assert not world.provision(flags=flags).failures
+    assert census(world.client) == fresh(tmp_path, "dev", {table: None})
+
+
+@pytest.mark.parametrize(
+    ("tables", "step", "told"),
+    [
+        ({"network": {"cidr": "10.99.0.0/16"}}, "vpc", "cidr is 10.10.0.0/16, wanted 10.99.0.0/16"),
+        ({"database": {"name": "other"}}, "cluster", "database is app, wanted other"),
+        ({"database": {"port": 6543}}, "cluster", "port is 5432, wanted 6543"),
+        ({"database": {"master_user": "boss"}}, "cluster", "master_user is provisioner_admin, wanted boss"),
+    ],
+)
+def test_what_aws_cannot_change_is_refused_with_the_way_out(
+    tmp_path: Path, tables: Tables, step: str, told: str
+) -> None:
+    world = standing(tmp_path)
+    world.change(**tables)
+    refused = {each.where: each for each in plan.refusals(world.look(), frozenset(), tearing=False)}
+    assert told in refused[step].what
+    assert "put the old value back" in refused[step].remedy
+    assert "SUFFIX" in refused[step].remedy
+
+
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_what_the_file_does_not_name_keeps_what_was_built(tmp_path: Path, state: str) -> None:
+    world = World(tmp_path)
+    world.change(network={"cidr": "10.77.0.0/16"}, database={"name": "orders", "port": 6543, "master_user": "boss"})
+    assert settled(world.provision())
+    whole = census(world.client)
+    document = world.settings.model_dump(exclude_unset=True)
+    del document["network"]["cidr"], document["database"]["name"]
+    del document["database"]["port"], document["database"]["master_user"]
+    world.settings = type(world.settings).model_validate(document)
+    if state == "lost":
+        world.lose_state()
+    session = world.session()
+    assert list(plan.refusals(session.look(), frozenset(), tearing=False)) == []
+    assert settled(world.provision(session))
+    assert calls(session) == []
+    assert census(world.client) == whole
+
+
+def version(world: World) -> str:
+    (found,) = world.client("rds").describe_db_clusters()["DBClusters"]
+    return str(found["EngineVersion"])
+
+
+@pytest.mark.parametrize("state", ["kept", "lost"])
+@pytest.mark.parametrize("wanted", [None, "16", "16.4", "15"])
+def test_a_newer_engine_than_the_file_asks_for_stays(tmp_path: Path, wanted: str | None, state: str) -> None:
+    world = standing(tmp_path)
+    rds = world.client("rds")
+    rds.modify_db_cluster(DBClusterIdentifier="acme-dev-cluster", EngineVersion="16.9", ApplyImmediately=True)
+    world.change(database={"engine_version": wanted} if wanted else {})
+    if state == "lost":
+        world.lose_state()
+    session = world.session()
+    assert settled(world.provision(session))
+    assert calls(session) == []
+    assert version(world) == "16.9"
+
+
+def test_a_newer_minimum_is_an_upgrade(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    assert version(world) == "16.8"
+    world.change(database={"engine_version": "16.9"})
+    assert settled(world.provision())
+    assert version(world) == "16.9"
+
+
+def test_a_newer_major_version_brings_its_parameters(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    world.change(database={"engine_version": "17"})
+    outcome = world.provision()
+    assert not outcome.failures, outcome.failures
+    (found,) = world.client("rds").describe_db_clusters()["DBClusters"]
+    assert found["EngineVersion"].startswith("17.")
+    assert found["DBClusterParameterGroup"] == "acme-dev-cluster-parameters-17"
+    assert outcome.results["cluster-parameters-16"] == "gone"
+
+
+@pytest.mark.parametrize(("wanted", "offered"), [("16.99", "16.8"), ("9", "16"), ("15.99", "15.10")])
+def test_a_version_that_is_not_offered_is_refused_with_those_that_are(
+    tmp_path: Path, wanted: str, offered: str
+) -> None:
+    world = World(tmp_path)
+    world.change(database={"engine_version": wanted})
+    with pytest.raises(Refused) as caught:
+        world.session()
+    (objection,) = caught.value.objections
+    assert objection.where == "database.engine_version"
+    assert wanted in objection.what
+    assert offered in objection.remedy
+    assert resources(census(world.client)) == 0

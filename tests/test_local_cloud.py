@@ -28,8 +28,8 @@ class Account:
     def client(self, service: str) -> Any:
         key = (service, self.region)
         if key not in _CLIENTS:
-            made = wire.isolated_session(self.region).client(service, **wire.client_options())
-            _CLIENTS[key] = wire.plug(made, _CLOUD)
+            session: Any = wire.isolated_session(self.region)
+            _CLIENTS[key] = wire.plug(session.client(service, **wire.client_options()), _CLOUD)
         return _CLIENTS[key]
 
     ec2 = property(lambda self: self.client("ec2"))
@@ -914,6 +914,17 @@ def test_a_route_lives_and_dies_with_the_attachment_of_its_gateway(aws: Account)
     assert state() == "active"
 
 
+def test_a_blackhole_that_is_led_to_a_living_gateway_is_active_again(aws: Account) -> None:
+    vpc, subnet, nat = aws.network()
+    table = aws.table(vpc)
+    anywhere = {"RouteTableId": table, "DestinationCidrBlock": "0.0.0.0/0"}
+    aws.ec2.create_route(**anywhere, NatGatewayId=nat)
+    aws.ec2.delete_nat_gateway(NatGatewayId=nat)
+    aws.ec2.replace_route(**anywhere, NatGatewayId=aws.nat(subnet))
+    [found] = aws.ec2.describe_route_tables(RouteTableIds=[table])["RouteTables"]
+    assert [route["State"] for route in found["Routes"]] == ["active", "active"]
+
+
 def test_a_nat_gateway_without_an_internet_gateway_fails_and_says_why(aws: Account) -> None:
     nat = aws.nat(aws.subnet(aws.vpc()))
     [found] = aws.ec2.describe_nat_gateways(NatGatewayIds=[nat])["NatGateways"]
@@ -1296,7 +1307,7 @@ def test_an_isolated_session_takes_nothing_from_outside(monkeypatch: pytest.Monk
     }
     for name, value in hostile.items():
         monkeypatch.setenv(name, value)
-    session = wire.isolated_session("eu-west-1")
+    session: Any = wire.isolated_session("eu-west-1")
     client = wire.plug(session.client("sts", **wire.client_options()), _CLOUD)
     assert client.get_caller_identity()["Account"] == "123456789012"
     assert client.meta.region_name == "eu-west-1"

@@ -43,7 +43,12 @@ def connection(listener: Listener) -> Iterator[http.client.HTTPConnection]:
 
 
 def client(listener: Listener, service: str) -> Any:
-    return wire.isolated_session("us-east-1").client(service, **wire.client_options(listener.endpoint))
+    return _client(listener.endpoint, service)
+
+
+def _client(endpoint: str, service: str) -> Any:
+    session: Any = wire.isolated_session("us-east-1")
+    return session.client(service, **wire.client_options(endpoint))
 
 
 def test_boto3_builds_and_reads_over_http(listener: Listener) -> None:
@@ -169,10 +174,7 @@ def test_settings_of_the_shell_do_not_change_the_cloud(tmp_path: Path) -> None:
         "AWS_DEFAULT_REGION": "mars-1",
     }
     with _process(tmp_path / "cloud.json", **hostile) as (_, endpoint):
-        session = wire.isolated_session("us-east-1")
-        sts, ec2, s3 = clients = [
-            session.client(name, **wire.client_options(endpoint)) for name in ("sts", "ec2", "s3")
-        ]
+        sts, ec2, s3 = clients = [_client(endpoint, service) for service in ("sts", "ec2", "s3")]
         assert sts.get_caller_identity()["Account"] == "123456789012"
         assert ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["OwnerId"] == "123456789012"
         assert ec2.describe_images()["Images"] == []

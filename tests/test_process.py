@@ -15,7 +15,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -29,7 +30,7 @@ from tests.world import ENVIRONMENTS, REGION
 
 pytestmark = pytest.mark.process
 ROOT = Path(__file__).parents[1]
-PATIENCE = 60.0
+PATIENCE = 30.0
 """Seconds after which a process that should have ended is killed, which fails its test."""
 HARMFUL = ("AWS_", "PROVISIONER_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "MAKE", "MFLAGS")
 
@@ -40,7 +41,7 @@ class Shell:
     """A folder from which ``python -m provisioner`` is run, and the cloud it speaks to."""
 
     def __init__(self, states: Path) -> None:
-        self.states = states
+        self.states, self.session = states, wire.isolated_session(REGION)
         self.environment = {key: value for key, value in os.environ.items() if not key.upper().startswith(HARMFUL)}
         self.environment["TERM"] = "dumb"
 
@@ -64,18 +65,20 @@ class Shell:
     @contextmanager
     def started(self, *arguments: str, **environment: str) -> Iterator[Process]:
         """Run a command beside the test, in a session of its own."""
-        with subprocess.Popen(
-            self.command(*arguments),
-            cwd=ROOT,
-            env=self.environment | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        ) as running:
-            with watched(running):
-                yield running
+        with (
+            subprocess.Popen(
+                self.command(*arguments),
+                cwd=ROOT,
+                env=self.environment | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            ) as running,
+            watched(running),
+        ):
+            yield running
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         with self.started(*arguments, **environment) as running:
@@ -89,16 +92,15 @@ class Shell:
         assert ended.returncode == 0, ended
         return ended.stdout
 
-    def client(self, service: str) -> Any:
-        return wire.isolated_session(REGION).client(service, **wire.client_options(self.endpoint))
-
     def census(self) -> Census:
-        clients = {service: self.client(service) for service in ("ec2", "rds", "s3")}
-        try:
-            return census(clients.__getitem__)
-        finally:
-            for client in clients.values():
-                client.close()
+        with ExitStack() as stack:
+
+            @cache
+            def client(service: str) -> Any:
+                made = self.session.client(service, **wire.client_options(self.endpoint))
+                return stack.enter_context(closing(made))
+
+            return census(client)
 
     def state(self, stack: str = "acme-dev", target: str = "local") -> Path:
         return state_path(self.states, target, stack)
@@ -323,7 +325,9 @@ def test_boto3s_own_way_leads_to_aws_and_states_never_mix(shell: Shell) -> None:
 
 
 def test_aws_out_of_credentials_exits_1_with_what_to_do(shell: Shell) -> None:
-    nobody = {key: value for key, value in shell.aws.items() if "KEY" not in key} | {"AWS_EC2_METADATA_DISABLED": "true"}
+    nobody = {key: value for key, value in shell.aws.items() if "KEY" not in key} | {
+        "AWS_EC2_METADATA_DISABLED": "true"
+    }
     result = shell.run("provision", "dev", "--target=aws", "--yes", **nobody)
     assert result.returncode == 1
     assert "check the AWS credentials" in result.stderr
@@ -466,7 +470,7 @@ def test_make_provisions_and_tears_down_from_a_path_with_a_space(checkout: Path)
 def test_make_alone_prints_help(checkout: Path) -> None:
     told = make(checkout)
     assert told.returncode == 0
-    for target in "install provision plan teardown status test check cover bench".split():
+    for target in ("install", "provision", "plan", "teardown", "status", "test", "check", "cover", "bench"):
         assert f"make {target} " in told.stdout
 
 

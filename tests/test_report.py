@@ -12,9 +12,10 @@ import pytest
 from provisioner import graph, plan, report
 from provisioner.blueprint import blueprint
 from provisioner.config import load
-from provisioner.engine import Failure, Outcome, Seen, Sight
+from provisioner.engine import Seen, Sight
 from provisioner.kit import Call, Live, Objection, Stack, Step, bind
 from provisioner.survey import Choices
+from provisioner.wiring import Failure, Outcome
 from steps.security_group import SecurityGroup
 from steps.subnet import Subnet
 from steps.vpc import Vpc
@@ -324,7 +325,7 @@ def test_outputs_as_env_are_safe_for_a_shell() -> None:
         "READER_ENDPOINT=\n"
         "PORT=5432\n"
         "DATABASE=app\n"
-        "SECRET_ARN='arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!cluster-1'\n"
+        "SECRET_ARN=arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!cluster-1\n"
         "REGION=us-east-1\n"
         "ACCOUNT=123456789012"
     )

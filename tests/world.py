@@ -18,12 +18,13 @@ from moto.backends import get_backend
 
 from provisioner.aws import Aws
 from provisioner.config import Settings, load
-from provisioner.engine import Outcome, Sight
+from provisioner.engine import Sight
 from provisioner.events import Event
 from provisioner.kit import Call, Stack
 from provisioner.local import wire
 from provisioner.local.cloud import Cloud
 from provisioner.session import Request, Session, assemble
+from provisioner.wiring import Outcome
 from state.store import Journal, Lock, Rename, state_path
 from tests.model import validate
 

@@ -340,6 +340,14 @@ def a_route_needs_a_target(ask: Ask) -> None:
         raise Refusal("InvalidNatGatewayID.NotFound", f"The natGateway ID '{nat}' does not exist")
 
 
+@rules.after("ReplaceRoute")
+def a_route_led_elsewhere_is_no_blackhole(ask: Ask, reply: Reply) -> None:
+    """It is active again. VPC User Guide, "Route tables"."""
+    for route in ask.ec2.route_tables[ask.get("RouteTableId")].routes:
+        if route.destination_cidr_block == ask.get("DestinationCidrBlock"):
+            route.__class__ = Route
+
+
 @rules.before("DeleteRouteTable")
 def the_main_table_stays(ask: Ask) -> None:
     """DependencyViolation for a main table and for one with associations."""

@@ -1,7 +1,7 @@
 """Start, find and end the embedded cloud's process; knows neither moto nor what the cloud answers.
 
-Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the pid of one that
-is starting, the file in which the server announces itself, its log and that of the one before.
+Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the pid of one
+that is starting, the file in which the server announces itself, its log and that of the one before.
 """
 
 from __future__ import annotations

@@ -1,0 +1,544 @@
+"""The engine's promises, with steps that are nothing but a name and a cloud that does as it is told."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.aws import Aws
+from provisioner.decide import TRIES
+from provisioner.engine import UNSENT, Engine, Failure, Outcome
+from provisioner.errors import AwsError, classify
+from provisioner.events import Event
+from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown
+from state.record import State
+from state.store import Journal, Rename, StateError
+from tests.world import Inline, Killed, VirtualClock
+
+STACK = Stack(project="shop", environment="dev", account="1", region="r")
+HERE = State(project="shop", environment="dev", suffix="", target="local", account="1", region="r")
+WINDOW, LINGERING = 60.0, 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing(Step):
+    """Something that is created with size 1, is resized, and is deleted."""
+
+    size: int = 1
+    needs: tuple[Any, ...] = ()
+    patience = 900.0
+
+    def observe(self, aws: Reader) -> Live | None:
+        found = aws.ask("fake.describe_thing", Name=self.name)
+        return None if found is None else Live(**found)
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            yield Call("fake.create_thing", Name=self.name)
+            live = Live(Unknown(self.name), {"size": 1})
+        if "size" in self.differences(live):
+            yield Call("fake.resize_thing", Id=live.id, Size=self.size)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("fake.delete_thing", Id=live.id)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Treasure(Thing):
+    """A thing whose loss would lose data."""
+
+    holds_data = True
+
+
+@dataclass
+class Being:
+    """What there is of a thing."""
+
+    id: str
+    size: int = 1
+    shown_from: float = 0.0
+    ready_at: float = 0.0
+    broken: str = ""
+    foreign: str = ""
+
+
+def refusal(code: str) -> AwsError:
+    return AwsError("fake.call", code, f"told by {code}", classify(code))
+
+
+@dataclass
+class Script:
+    """What happens to the calls of one operation, one after another; those that follow simply work."""
+
+    codes: list[str] = field(default_factory=list)
+    done: bool = False
+    """Whether the call is carried out before it fails."""
+
+
+class Fake(Aws):
+    """A cloud of things that shows them late, makes them slowly and fails as scripted."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        super().__init__(lambda service: None, clock)
+        self.clock = clock
+        self.beings: dict[str, Being] = {}
+        self.performed: list[str] = []
+        self.scripts: dict[str, Script] = {}
+        self.lag = 0.0
+        self.slow: dict[str, float] = {}
+        """Per name, how long it takes to become ready."""
+        self.deaf = False
+        """Whether things can be resized."""
+        self.anonymous = False
+        """Whether a create tells no id."""
+        self.before: Callable[[Call], None] = lambda call: None
+        self.after: Callable[[Call], None] = lambda call: None
+        self.looks = 0
+        self.made = 0
+
+    def view(self, since: int = 0) -> Any:
+        return self
+
+    def ask(self, operation: str, /, **params: Any) -> dict[str, Any] | None:
+        self.looks += 1
+        being, now = self.beings.get(params["Name"]), self.clock.now()
+        if being is None or being.shown_from > now:
+            return None
+        busy = "creating" if being.ready_at > now else ""
+        facts = {"size": being.size}
+        return {"id": being.id, "facts": facts, "busy": busy, "broken": being.broken, "foreign": being.foreign}
+
+    def perform(self, call: Call, token: str = "") -> Any:
+        subject = call.params.get("Name") or next(name for name, each in self.beings.items() if each.id == call.params["Id"])
+        self.before(call)
+        self.performed.append(f"{call.method.partition('_')[0]} {subject}")
+        script = self.scripts.get(self.performed[-1]) or self.scripts.get(call.method.partition("_")[0])
+        code = script.codes.pop(0) if script and script.codes else ""
+        response = self._do(call, subject) if not code or (script and script.done) else {}
+        self.after(call)
+        self.tick()
+        if code:
+            raise refusal(code)
+        return response
+
+    def _do(self, call: Call, name: str) -> dict[str, str]:
+        if call.method == "create_thing":
+            self.made += 1
+            now = self.clock.now()
+            id = f"thing-{self.made}"
+            self.beings[name] = Being(id, shown_from=now + self.lag, ready_at=now + self.slow.get(name, 0.0))
+            return {} if self.anonymous else {"ThingId": id}
+        if call.method == "delete_thing":
+            del self.beings[name]
+        elif not self.deaf:
+            self.beings[name].size = call.params["Size"]
+        return {}
+
+
+class Bench:
+    """An engine on a fake cloud, and what it told."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "state.json"
+        self.clock = VirtualClock()
+        self.cloud = Fake(self.clock)
+        self.events: list[Event] = []
+        self.start = self.clock.now()
+
+    def engine(self, rename: Rename = os.replace, window: float = WINDOW) -> Engine:
+        """Start a new process."""
+        self.clock.stopped.clear()
+        return Engine(
+            aws=self.cloud,
+            journal=Journal.open(self.path, HERE, rename),
+            clock=self.clock,
+            workers=Inline(),
+            kinds={"Thing": Thing, "Treasure": Treasure},
+            stack=STACK,
+            tell=self.events.append,
+            window=window,
+            lingering=LINGERING,
+        )
+
+    def provision(self, *steps: Step, engine: Engine | None = None) -> Outcome:
+        engine = engine or self.engine()
+        return engine.provision(engine.look(steps))
+
+    def teardown(self, *steps: Step) -> Outcome:
+        engine = self.engine()
+        return engine.teardown(engine.look(steps, tearing=True))
+
+    @property
+    def passed(self) -> float:
+        return self.clock.now() - self.start
+
+    @property
+    def written(self) -> dict[str, Any]:
+        """What the state file says of the steps."""
+        steps: dict[str, Any] = json.loads(self.path.read_text())["steps"]
+        return steps
+
+    def told(self, what: str) -> list[str]:
+        return [event.step for event in self.events if event.what == what]
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def thing(name: str, *needs: Step, **fields: Any) -> Thing:
+    return Thing(name=name, stack=STACK, needs=needs, **fields)
+
+
+def codes(outcome: Outcome) -> dict[str, str]:
+    return {failure.step: failure.code for failure in outcome.failures}
+
+
+# What is on disk, and when.
+
+
+def test_the_intent_is_on_disk_before_the_call_leaves_and_the_outcome_after_it(bench: Bench) -> None:
+    seen: list[Any] = []
+    bench.cloud.before = lambda call: seen.append(bench.written["a"]["calls"])
+    bench.provision(thing("a", size=2))
+    create, resize = seen
+    assert [(sent["operation"], sent["done"]) for sent in create] == [("fake.create_thing", None)]
+    assert [(sent["operation"], sent["done"]) for sent in resize] == [("fake.resize_thing", None)]
+    (last,) = bench.written["a"]["calls"]
+    assert last["done"] is not None
+    assert (bench.written["a"]["id"], bench.written["a"]["status"]) == ("thing-1", "settled")
+
+
+def test_a_refusal_is_on_disk_with_its_code(bench: Bench) -> None:
+    bench.cloud.scripts["create"] = Script(["AccessDenied"])
+    bench.provision(thing("a"))
+    assert bench.written["a"]["status"] == "failed"
+    assert bench.written["a"]["calls"][0]["code"] == "AccessDenied"
+
+
+def test_a_teardown_forgets_the_step_and_keeps_the_id_it_had(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    assert bench.teardown(thing("a")).results == {"a": "gone"}
+    assert bench.written == {}
+    assert json.loads(bench.path.read_text())["past"] == {"a": ["thing-1"]}
+
+
+def unwritable(number: int) -> Rename:
+    """Give a rename that fails from its n-th use on."""
+    used = 0
+
+    def rename(new: Path, path: Path) -> None:
+        nonlocal used
+        used += 1
+        if used >= number:
+            raise PermissionError(13, "Permission denied")
+        os.replace(new, path)
+
+    return rename
+
+
+def test_no_call_leaves_while_the_state_cannot_be_written(bench: Bench) -> None:
+    with pytest.raises(StateError, match="cannot write"):
+        bench.provision(thing("a"), thing("b"), engine=bench.engine(unwritable(1)))
+    assert bench.cloud.performed == []
+
+
+def test_a_state_that_becomes_unwritable_stops_the_run_before_the_next_call(bench: Bench) -> None:
+    with pytest.raises(StateError, match="cannot write"):
+        bench.provision(thing("a"), thing("b", thing("a")), engine=bench.engine(unwritable(2)))
+    assert bench.cloud.performed == ["create a"]
+    assert bench.provision(thing("a"), thing("b", thing("a"))).results == {"a": "settled", "b": "settled"}
+    assert bench.cloud.performed == ["create a", "create b"]
+
+
+# Who waits for whom.
+
+
+def test_a_failed_step_blocks_its_dependents_and_nothing_else(bench: Bench) -> None:
+    bench.cloud.scripts["create a"] = Script(["AccessDenied"])
+    a = thing("a")
+    b = thing("b", a)
+    outcome = bench.provision(a, b, thing("c", b), thing("d"))
+    assert outcome.results == {"a": "failed", "b": "blocked", "c": "blocked", "d": "settled"}
+    (failure,) = outcome.failures
+    assert failure == Failure(
+        step="a",
+        operation="fake.call",
+        code="AccessDenied",
+        message="told by AccessDenied",
+        remedy="grant this identity the action named above, then run the same command again: it goes on where it stopped",
+    )
+    assert [(event.step, event.why) for event in bench.events if event.what == "blocked"] == [("b", "a"), ("c", "b")]
+
+
+def test_a_step_starts_the_moment_its_own_needs_are_settled(bench: Bench) -> None:
+    bench.cloud.slow = {"slow": 500.0}
+    quick = thing("quick")
+    bench.provision(thing("slow"), quick, thing("after", quick))
+    assert bench.told("settled") == ["quick", "after", "slow"]
+
+
+def test_a_teardown_goes_the_other_way_round(bench: Bench) -> None:
+    a = thing("a")
+    b = thing("b", a)
+    bench.provision(a, b, thing("c", b))
+    bench.cloud.performed.clear()
+    bench.teardown(a, b, thing("c", b))
+    assert bench.cloud.performed == ["delete c", "delete b", "delete a"]
+
+
+def test_steps_that_need_each_other_are_named(bench: Bench) -> None:
+    with pytest.raises(ValueError, match="circle"):
+        bench.provision(thing("a", thing("b")), thing("b", thing("a")))
+
+
+# Waiting.
+
+
+def test_busy_steps_sleep_side_by_side(bench: Bench) -> None:
+    names = [f"busy-{number}" for number in range(20)]
+    bench.cloud.slow = dict.fromkeys(names, 400.0)
+    outcome = bench.provision(*map(thing, names))
+    assert set(outcome.results.values()) == {"settled"}
+    assert 400 <= bench.passed <= 415
+
+
+def test_a_sleeper_is_looked_at_ever_more_rarely(bench: Bench) -> None:
+    bench.cloud.slow = {"a": 600.0}
+    bench.provision(thing("a"))
+    assert bench.cloud.looks < 70
+    waits = [event.seconds for event in bench.events if event.what == "waiting"]
+    assert waits == sorted(waits)
+    assert (waits[0], waits[-1]) == (1.0, 15.0)
+
+
+def test_a_step_that_stays_busy_is_given_up_after_its_patience(bench: Bench) -> None:
+    bench.cloud.slow = {"a": 1e9}
+    outcome = bench.provision(thing("a"))
+    assert codes(outcome) == {"a": "Timeout"}
+    assert "still creating after 15 minutes" in outcome.failures[0].message
+    assert Thing.patience <= bench.passed <= Thing.patience + 15
+
+
+def test_what_is_busy_is_waited_for_before_it_is_torn_down(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.beings["a"].ready_at = bench.clock.now() + 100
+    assert bench.teardown(thing("a")).results == {"a": "gone"}
+    assert bench.passed >= 100
+
+
+# What does not show at once.
+
+
+@pytest.mark.parametrize("code", ["", "Unreachable"])
+def test_what_was_created_is_not_disbelieved_within_the_window(bench: Bench, code: str) -> None:
+    bench.cloud.lag = WINDOW - 1
+    bench.cloud.scripts["create"] = Script([code] if code else [], done=True)
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a"]
+
+
+def test_a_create_that_left_no_trace_goes_out_again_after_the_window(bench: Bench) -> None:
+    bench.cloud.scripts["create"] = Script(["Unreachable"])
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a"] * 2
+    assert bench.passed >= WINDOW
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_new_process_does_not_disbelieve_what_a_dead_one_created(bench: Bench, when: str) -> None:
+    def die(call: Call) -> None:
+        raise Killed
+
+    bench.cloud.lag = WINDOW - 1
+    setattr(bench.cloud, when, die)
+    with pytest.raises(Killed):
+        bench.provision(thing("a"))
+    setattr(bench.cloud, when, lambda call: None)
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a"]
+    assert bench.passed >= WINDOW - 1
+
+
+def test_a_change_that_shows_late_is_made_once(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.deaf = True
+    shows_at = bench.clock.now() + WINDOW / 2
+
+    def show(event: Event) -> None:
+        if bench.clock.now() >= shows_at:
+            bench.cloud.beings["a"].size = 2
+
+    engine = bench.engine()
+    engine.tell = show
+    assert bench.provision(thing("a", size=2), engine=engine).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a", "resize a"]
+
+
+def test_a_call_made_three_times_without_effect_is_an_error_that_shows_wanted_and_found(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.deaf = True
+    began = bench.clock.now()
+    outcome = bench.provision(thing("a", size=2))
+    assert codes(outcome) == {"a": "NoEffect"}
+    assert "size 1 -> 2" in outcome.failures[0].message
+    assert outcome.failures[0].operation == "fake.resize_thing"
+    assert bench.cloud.performed == ["create a", *["resize a"] * TRIES]
+    assert bench.clock.now() - began >= TRIES * WINDOW
+
+
+def test_a_create_that_tells_no_id_is_looked_at_for_it(bench: Bench) -> None:
+    bench.cloud.anonymous = True
+    assert bench.provision(thing("a", size=2)).ids == {"a": "thing-1"}
+    assert bench.cloud.performed == ["create a", "resize a"]
+
+
+# What AWS answers.
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ExpiredToken", "VpcLimitExceeded", "NeverHeardOf", "Throttling"])
+def test_what_will_be_refused_again_fails_at_once(bench: Bench, code: str) -> None:
+    bench.cloud.scripts["create"] = Script([code])
+    assert codes(bench.provision(thing("a"))) == {"a": code}
+    assert bench.passed == 0
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+
+
+def test_gone_is_success_in_a_teardown(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.scripts["delete"] = Script(["InvalidVpcID.NotFound"], done=True)
+    outcome = bench.teardown(thing("a"))
+    assert (outcome.results, outcome.failures) == ({"a": "gone"}, ())
+
+
+def test_gone_in_a_provision_is_believed_only_after_the_window(bench: Bench) -> None:
+    bench.cloud.scripts["resize"] = Script(["InvalidVpcID.NotFound"] * 3)
+    assert bench.provision(thing("a", size=2)).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a", *["resize a"] * 4]
+
+
+def test_gone_in_a_provision_is_an_error_in_the_end(bench: Bench) -> None:
+    bench.cloud.scripts["resize"] = Script(["InvalidVpcID.NotFound"] * 999)
+    assert codes(bench.provision(thing("a", size=2))) == {"a": "InvalidVpcID.NotFound"}
+    assert WINDOW <= bench.passed <= 2 * WINDOW
+
+
+def test_what_exists_already_is_adopted_if_it_is_ours(bench: Bench) -> None:
+    bench.cloud.scripts["create"] = Script(["DBClusterAlreadyExistsFault"], done=True)
+    assert bench.provision(thing("a", size=2)).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a", "resize a"]
+
+
+def test_what_exists_already_and_is_not_ours_is_refused(bench: Bench) -> None:
+    def estrange(call: Call) -> None:
+        bench.cloud.beings["a"].foreign = "aws tag it"
+
+    bench.cloud.scripts["create"] = Script(["DBClusterAlreadyExistsFault"], done=True)
+    bench.cloud.after = estrange
+    outcome = bench.provision(thing("a", size=2))
+    assert codes(outcome) == {"a": "Foreign"}
+    assert "aws tag it" in outcome.failures[0].remedy
+    assert bench.cloud.performed == ["create a"]
+
+
+def test_what_is_in_the_way_is_waited_for(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.scripts["delete"] = Script(["DependencyViolation"] * 5)
+    assert bench.teardown(thing("a")).results == {"a": "gone"}
+    assert 5 <= bench.passed < 30
+    assert "DependencyViolation: told by DependencyViolation" in {event.why for event in bench.events}
+
+
+def test_what_stays_in_the_way_is_an_error_with_a_remedy(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.scripts["delete"] = Script(["DependencyViolation"] * 999)
+    outcome = bench.teardown(thing("a"))
+    assert codes(outcome) == {"a": "DependencyViolation"}
+    assert "find what still uses it" in outcome.failures[0].remedy
+    assert LINGERING <= bench.passed <= LINGERING + 20
+
+
+def test_a_lost_reply_leads_to_a_look_and_not_to_a_second_call(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.scripts["resize"] = Script(["Unreachable"], done=True)
+    bench.cloud.scripts["delete"] = Script(["InternalError"], done=True)
+    assert bench.provision(thing("a", size=2)).results == {"a": "settled"}
+    assert bench.teardown(thing("a", size=2)).results == {"a": "gone"}
+    assert bench.cloud.performed == ["create a", "resize a", "delete a"]
+
+
+# What broke.
+
+
+def test_what_broke_is_replaced_by_the_next_run_and_not_by_this_one(bench: Bench) -> None:
+    def break_it(call: Call) -> None:
+        bench.cloud.beings["a"].broken = "Network vpc-1 has no Internet gateway attached"
+
+    bench.cloud.after = break_it
+    outcome = bench.provision(thing("a", size=2))
+    assert codes(outcome) == {"a": "Broken"}
+    assert "no Internet gateway" in outcome.failures[0].message
+    assert bench.cloud.performed.count("create a") == 1
+    bench.cloud.after = lambda call: None
+    bench.cloud.performed.clear()
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.cloud.performed == ["delete a", "create a"]
+
+
+def test_what_broke_and_holds_data_is_never_replaced(bench: Bench) -> None:
+    treasure = Treasure(name="a", stack=STACK)
+    bench.provision(treasure)
+    bench.cloud.beings["a"].broken = "storage-full"
+    outcome = bench.provision(treasure)
+    assert codes(outcome) == {"a": "Broken"}
+    assert "save what it holds" in outcome.failures[0].remedy
+    assert bench.cloud.performed == ["create a"]
+    assert bench.teardown(treasure).results == {"a": "gone"}
+
+
+# Being stopped.
+
+
+def test_a_stopped_run_lets_nothing_leave_and_records_what_was_under_way(bench: Bench) -> None:
+    engine = bench.engine()
+    bench.cloud.after = lambda call: engine.stop()
+    a, b = thing("a"), thing("b")
+    outcome = bench.provision(a, b, thing("c", a), engine=engine)
+    assert outcome.interrupted
+    assert set(outcome.results.values()) <= {"interrupted", "settled"}
+    assert bench.cloud.performed == ["create a"]
+    assert bench.written["a"]["id"] == "thing-1"
+    assert bench.written["a"]["calls"][0]["done"] is not None
+    assert bench.written["b"]["calls"][0]["code"] == UNSENT
+    assert bench.told("stopping") == [""]
+
+
+def test_a_run_goes_on_where_a_stopped_one_was(bench: Bench) -> None:
+    engine = bench.engine()
+    bench.cloud.after = lambda call: engine.stop()
+    a, b = thing("a"), thing("b")
+    bench.provision(a, b, engine=engine)
+    bench.cloud.after = lambda call: None
+    assert bench.provision(a, b).results == {"a": "settled", "b": "settled"}
+    assert bench.cloud.performed == ["create a", "create b"]
+    assert bench.passed == 0
+
+
+def test_a_stopped_run_waits_for_nobody(bench: Bench) -> None:
+    bench.cloud.slow = {"a": 1e9}
+    engine = bench.engine()
+
+    def stop(event: Event) -> None:
+        if event.what == "waiting":
+            engine.stop()
+
+    engine.tell = stop
+    assert bench.provision(thing("a"), engine=engine).interrupted
+    assert bench.passed < 2

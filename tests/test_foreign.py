@@ -1,0 +1,241 @@
+"""What has our name and not our tags belongs to somebody: it is named and left alone, until its owner says otherwise."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner import plan
+from provisioner.kit import Call, Objection
+from tests.census import Census, census
+from tests.world import Watched, World, standing
+
+Client = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Something of ours that has lost our tags: the same name, the same place, and somebody else's."""
+
+    step: str
+    told: str
+    """How the command begins that would make it ours."""
+    untag: Callable[[Client, Any], object]
+
+
+def untag_in_rds(client: Client, live: Any) -> None:
+    tags = client("rds").list_tags_for_resource(ResourceName=live.facts["arn"])["TagList"]
+    client("rds").remove_tags_from_resource(ResourceName=live.facts["arn"], TagKeys=[tag["Key"] for tag in tags])
+
+
+def untag_in_ec2(client: Client, live: Any) -> None:
+    (group,) = client("ec2").describe_security_groups(GroupIds=[live.id])["SecurityGroups"]
+    client("ec2").delete_tags(Resources=[live.id], Tags=group["Tags"])
+
+
+def retag_bucket(client: Client, live: Any) -> None:
+    """Give it to the stack of the same name in another project."""
+    tags = {**live.facts["all_tags"], "provisioner:project": "acme-dev"}
+    tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
+    client("s3").put_bucket_tagging(Bucket=live.id, Tagging={"TagSet": tag_set})
+
+
+STRANGERS = (
+    Stranger("bucket", "aws s3api put-bucket-tagging --bucket acme-dev-123456789012-us-east-1", retag_bucket),
+    Stranger("cluster", "aws rds add-tags-to-resource --resource-name arn:aws:rds:", untag_in_rds),
+    Stranger("cluster-1", "aws rds add-tags-to-resource --resource-name arn:aws:rds:", untag_in_rds),
+    Stranger("cluster-subnets", "aws rds add-tags-to-resource --resource-name arn:aws:rds:", untag_in_rds),
+    Stranger("cluster-parameters-16", "aws rds add-tags-to-resource --resource-name arn:aws:rds:", untag_in_rds),
+    Stranger("app", "aws ec2 create-tags --resources sg-", untag_in_ec2),
+)
+EACH = pytest.mark.parametrize("stranger", STRANGERS, ids=lambda stranger: stranger.step)
+
+
+def estranged(folder: Path, stranger: Stranger) -> World:
+    world = standing(folder)
+    stranger.untag(world.client, world.look().seen[stranger.step].live)
+    return world
+
+
+def refusals(world: World) -> list[Objection]:
+    return list(plan.refusals(world.look(), frozenset(), tearing=False))
+
+
+@EACH
+@pytest.mark.parametrize("state", ["kept", "lost"])
+def test_a_stranger_of_our_name_is_refused_with_the_command_that_adopts_it(
+    tmp_path: Path, stranger: Stranger, state: str
+) -> None:
+    world = estranged(tmp_path, stranger)
+    if state == "lost":
+        world.lose_state()
+    objection = next(each for each in refusals(world) if each.where == stranger.step)
+    assert "not the tags of this stack" in objection.what
+    assert stranger.told in objection.remedy
+    planned = {each.step: each for each in plan.provision(world.look())}
+    assert planned[stranger.step].status == "foreign"
+    assert planned[stranger.step].calls == ()
+
+
+@EACH
+def test_a_stranger_is_neither_changed_nor_deleted(tmp_path: Path, stranger: Stranger) -> None:
+    world = estranged(tmp_path, stranger)
+    seen = world.look().seen[stranger.step]
+    assert seen.live is not None
+    name, known_by = seen.step.label, {seen.step.label, seen.live.id}
+    standing_there = census(world.client)
+    up = world.session()
+    outcome = world.provision(up)
+    assert "Foreign" in {failure.code for failure in outcome.failures if failure.step == stranger.step}
+    assert not [call for call in calls(up) if known_by & set(map(str, call.params.values()))]
+    assert called(name, census(world.client)) == called(name, standing_there)
+    down = world.session()
+    world.teardown(down)
+    assert not [call for call in calls(down) if known_by & set(map(str, call.params.values()))]
+    assert called(name, census(world.client)) == called(name, standing_there)
+
+
+def called(name: str, found: Census) -> list[tuple[str, Any]]:
+    """Find what is called so, with its tags."""
+    return [
+        (kind, each.get("tags", each.get("bucket_tagging")))
+        for kind, items in found.items()
+        for each in items
+        if name in (each.get("Name"), each.get("name"), each.get("GroupName"))
+    ]
+
+
+def calls(session: Any) -> list[Call]:
+    assert isinstance(session.aws, Watched)
+    return session.aws.calls
+
+
+@EACH
+def test_a_teardown_says_what_it_left_alone(tmp_path: Path, stranger: Stranger) -> None:
+    world = estranged(tmp_path, stranger)
+    name = str(world.look().seen[stranger.step].live.id)  # type: ignore[union-attr]
+    outcome = world.teardown()
+    assert f"{name} is not ours and was left alone" in outcome.remains
+
+
+def obey(client: Client, command: str) -> None:
+    """Do with boto3 what the command does."""
+    words = shlex.split(command)
+    options = dict(zip(words[3::2], words[4::2], strict=False))
+    if words[1] == "s3api":
+        client("s3").put_bucket_tagging(Bucket=options["--bucket"], Tagging=json.loads(options["--tagging"]))
+    elif words[1] == "ec2":
+        client("ec2").create_tags(Resources=[options["--resources"]], Tags=json.loads(options["--tags"]))
+    else:
+        pairs = (word.removeprefix("Key=").partition(",Value=") for word in words[words.index("--tags") + 1 :])
+        tags = [{"Key": key, "Value": value} for key, _, value in pairs]
+        client("rds").add_tags_to_resource(ResourceName=options["--resource-name"], Tags=tags)
+
+
+@EACH
+def test_the_command_shown_makes_it_ours(tmp_path: Path, stranger: Stranger) -> None:
+    whole = census(standing(tmp_path / "whole").client)
+    world = estranged(tmp_path, stranger)
+    objection = next(each for each in refusals(world) if each.where == stranger.step)
+    obey(world.client, objection.remedy.partition(": ")[2])
+    session = world.session()
+    assert not world.provision(session).failures
+    assert calls(session) == []
+    assert census(world.client) == whole
+
+
+def renamed(world: World, project: str, environment: str, suffix: str) -> World:
+    document = world.settings.model_dump(exclude_unset=True)
+    document |= {"project": project, "environment": environment, "suffix": suffix}
+    world.settings = type(world.settings).model_validate(document)
+    return world
+
+
+def test_projects_whose_names_run_together_are_foreign_to_each_other(tmp_path: Path) -> None:
+    ours = renamed(World(tmp_path / "ours"), "a-b", "c", "")
+    theirs = renamed(World(tmp_path / "theirs", beside=ours), "a", "b", "c")
+    assert ours.stack.name == theirs.stack.name == "a-b-c"
+    assert not theirs.provision().failures
+    standing_there = census(ours.client)
+    refused = {each.where for each in plan.refusals(ours.look(), frozenset(), tearing=False)}
+    assert refused >= {"bucket", "cluster", "cluster-1", "cluster-subnets"}
+    assert {each.status for each in plan.provision(ours.look()) if each.step in refused} == {"foreign"}
+    session = ours.session()
+    ours.teardown(session)
+    assert calls(session) == []
+    assert census(ours.client) == standing_there
+
+
+def test_stacks_side_by_side_share_nothing(tmp_path: Path) -> None:
+    one = standing(tmp_path / "one")
+    alone = census(one.client)
+    other = renamed(World(tmp_path / "other", beside=one), "acme", "dev", "pr-42")
+    assert not other.provision().failures
+    assert plan_is_empty(one)
+    assert not other.teardown().failures
+    assert census(one.client) == alone
+
+
+def plan_is_empty(world: World) -> bool:
+    return not any(each.calls for each in plan.provision(world.look()))
+
+
+def test_two_of_the_same_tags_are_named_and_nothing_is_touched(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    ec2 = world.client("ec2")
+    (vpc,) = ec2.describe_vpcs(Filters=[{"Name": "tag:provisioner:step", "Values": ["vpc"]}])["Vpcs"]
+    copied = [{"ResourceType": "vpc", "Tags": vpc["Tags"]}]
+    twin = ec2.create_vpc(CidrBlock="10.10.0.0/16", TagSpecifications=copied)["Vpc"]
+    standing_there = census(world.client)
+    session = world.session()
+    sight = session.look()
+    (failure,) = sight.failures
+    assert failure.code == "Ambiguous"
+    assert vpc["VpcId"] in failure.message
+    assert twin["VpcId"] in failure.message
+    assert "retag all but one" in failure.remedy
+    outcome = session.engine.provision(sight)
+    assert [each.step for each in outcome.failures] == ["vpc"]
+    assert set(outcome.results.values()) <= {"failed", "blocked", "settled"}
+    assert calls(session) == []
+    assert census(world.client) == standing_there
+
+
+class Tokens(Watched):
+    """Remember the client token of every create."""
+
+    given: dict[str, str]
+
+    def perform(self, call: Call, token: str = "") -> Any:
+        if token:
+            self.given[f"{call.operation} {dict(call.params)}"] = token
+        return super().perform(call, token)
+
+
+def tokens(world: World) -> dict[str, str]:
+    """Build, and tell the client token of every create."""
+    session = world.session()
+    aws = session.aws
+    assert isinstance(aws, Watched)
+    aws.__class__, given = Tokens, dict[str, str]()
+    vars(aws)["given"] = given
+    assert not world.provision(session).failures
+    return {name.split()[0]: token for name, token in given.items() if "nat_gateway" in name or "create_vpc " in name}
+
+
+def test_a_client_token_is_the_same_after_a_lost_state_and_another_after_a_deletion(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    before = world.moment()
+    first = tokens(world)
+    world.back_to(before)
+    assert tokens(world) == first
+    world.teardown()
+    second = tokens(world)
+    assert first.keys() == second.keys()
+    assert not set(first.values()) & set(second.values())
