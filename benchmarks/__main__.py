@@ -86,30 +86,33 @@ class Bench:
         self._check()
         for each in range(number + 1):
             taken = {BARE: self._bare(), FRESH: self._fresh(), AGAIN: self._provision()}
-            taken |= {HELP: _run("-m", "provisioner", "--help"), CLICK: _run("-c", "import click")}
+            taken |= {HELP: self._run("-m", "provisioner", "--help"), CLICK: self._run("-c", "import click")}
             if each:
                 yield taken
 
     def _bare(self) -> Run:
         self._empty()
-        return _run(str(ROOT / "benchmarks" / "bare.py"), "--endpoint", self.endpoint)
+        return self._run(str(ROOT / "benchmarks" / "bare.py"), "--endpoint", self.endpoint)
 
     def _fresh(self) -> Run:
         self._empty()
         return self._provision()
 
     def _provision(self) -> Run:
-        return _run("-m", "provisioner", "provision", "dev", "--state-dir", str(self.folder), "--json")
+        return self._run("-m", "provisioner", "provision", "dev", "--state-dir", str(self.folder), "--json")
 
     def _check(self) -> None:
         """Make sure that both sides build the same: where the script was, nothing remains to be called."""
-        plan = _run("-m", "provisioner", "plan", "dev", "--state-dir", str(self.folder), "--json").output
+        plan = self._run("-m", "provisioner", "plan", "dev", "--state-dir", str(self.folder), "--json").output
         if calls := [call["operation"] for step in json.loads(plan)["steps"] for call in step["calls"]]:
             raise Failed(f"bare.py does not build what provision builds; what remains: {', '.join(calls)}")
 
     def _empty(self) -> None:
         with urlopen(Request(f"{self.endpoint}/moto-api/reset", method="POST")):
             shutil.rmtree(self.folder / "local", ignore_errors=True)
+
+    def _run(self, *arguments: str) -> Run:
+        return _run(_environment(self.folder), *arguments)
 
 
 def measure(number: int) -> list[Figure]:
@@ -144,11 +147,11 @@ def _figures(rounds: Sequence[dict[str, Run]]) -> list[Figure]:
     ]
 
 
-def _run(*arguments: str) -> Run:
+def _run(environment: dict[str, str], *arguments: str) -> Run:
     """Run Python with these arguments and wait; raises Failed if it does not exit with 0."""
     with TemporaryFile("w+") as output, TemporaryFile("w+") as log:
         begun = time.monotonic()
-        child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=log, env=_environment())
+        child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=log, env=environment)
         _, status, usage = os.wait4(child.pid, 0)
         wall = time.monotonic() - begun
         child.returncode = os.waitstatus_to_exitcode(status)
@@ -159,11 +162,11 @@ def _run(*arguments: str) -> Run:
         return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB / 1e6, output.read())
 
 
-def _environment() -> dict[str, str]:
-    """Keep away what would lead either side elsewhere: AWS settings, proxies, the provisioner's own."""
-    ours = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PROVISIONER_"))}
-    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
-    return {**ours, **nowhere, "NO_PROXY": "*", "no_proxy": "*"}
+def _environment(folder: Path) -> dict[str, str]:
+    """Give both sides the same: no settings of the shell's, and byte code, as every second run of a command has it."""
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PROVISIONER_", "PYTHON"))}
+    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "*"}
+    return {**kept, **nowhere, "no_proxy": "*", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def _machine() -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import boto3
@@ -49,6 +49,9 @@ _CREDENTIALS = (
     SSOError,
     TokenRetrievalError,
 )
+
+_CONTINUED = ("NextToken", "Marker")
+"""By what an answer of EC2 and of RDS, and the question after it, name the next page."""
 
 
 def options(parallelism: int) -> Config:
@@ -97,10 +100,11 @@ class Aws:
 
     def __init__(self, client: Callable[[str], Any], clock: Clock, told: Told = lambda *_: None) -> None:
         self._make, self._clock, self._told = client, clock, told
-        self._clients: dict[str, Any] = {}
+        self._clients: dict[str, Future[Any]] = {}
         self._answers: dict[str, _Answer] = {}
         self._lock = threading.Lock()
-        self._client_lock = threading.Lock()
+        # One thread makes all clients: every thread keeps the memory that parsing a model took.
+        self._maker = ThreadPoolExecutor(1, thread_name_prefix="provisioner-clients")
         self._now = 0
         self.requests = 0
         """HTTP requests sent, retries included."""
@@ -165,42 +169,54 @@ class Aws:
 
     def client(self, service: str) -> Any:
         """Give the client of a service; made when first used, for its model takes 0.2 s to parse."""
-        with self._client_lock:
+        with self._lock:
             if service not in self._clients:
-                try:
-                    client = self._make(service)
-                except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
-                    raise _translated(f"{service}.client", error) from error
-                client.meta.events.register_first("before-send", self._count)
-                self._clients[service] = client
-            return self._clients[service]
+                self._clients[service] = self._maker.submit(self._made, service)
+        return self._clients[service].result()
+
+    def _made(self, service: str) -> Any:
+        try:
+            client = self._make(service)
+        except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no URL
+            raise _translated(f"{service}.client", error) from error
+        client.meta.events.register_first("before-send", self._count)
+        return client
 
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
 
     def _ask(self, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
-        service, _, method = operation.partition(".")
-        client = self.client(service)
+        client = self.client(operation.partition(".")[0])
 
         def send() -> Any:
-            if paged and client.can_paginate(method):
-                return self._send(client, operation, params, paged=True)
-            return self._send(client, operation, params)
+            return self._listing(client, operation, params) if paged else self._send(client, operation, params)
 
         try:
-            response = retry.reads(self._clock, lambda error, wait: self._told(operation, error, wait))(send)
+            return retry.reads(self._clock, lambda error, wait: self._told(operation, error, wait))(send)
         except AwsError as error:
             if error.verdict is Verdict.GONE:
                 return () if paged else None
             raise
-        return tuple(response.get(_listed(client, method), ())) if paged else response
 
-    def _send(self, client: Any, operation: str, params: Mapping[str, Any], paged: bool = False) -> Any:
+    def _listing(self, client: Any, operation: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Read a listing to its last page, as botocore's paginators do, which have to be searched for and parsed."""
+        listed = _listed(client, operation.partition(".")[2])
+        items: list[Any] = []
+        page: dict[str, Any] = {}
+        while True:
+            response = self._send(client, operation, {**params, **page})
+            items += response.get(listed, ())
+            following = {key: response[key] for key in _CONTINUED if response.get(key)}
+            if not following:
+                return tuple(items)
+            if following == page:
+                raise AwsError(operation, "UnreadableAnswer", f"{following} leads to itself", Verdict.UNKNOWN)
+            page = following
+
+    def _send(self, client: Any, operation: str, params: Mapping[str, Any]) -> Any:
         method = operation.partition(".")[2]
         try:
-            if paged:
-                return client.get_paginator(method).paginate(**params).build_full_result()
             return getattr(client, method)(**params)
         except (ClientError, BotoCoreError) as error:
             raise _translated(operation, error) from error

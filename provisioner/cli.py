@@ -289,14 +289,20 @@ def main() -> NoReturn:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _prepare_streams()
     # Modules and service models live as long as the process: to look for garbage among them costs a third of its time.
-    gc.set_threshold(100_000)
+    gc.set_threshold(500_000)
+    code = FAILED
     try:
         provisioner()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        code = INTERRUPTED
     finally:
+        # The exit code is settled: what arrives while Python cleans up would put a traceback in its place.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         gc.freeze()
-    sys.exit(FAILED)
+    sys.exit(code)
 
 
 def _prepare_streams() -> None:

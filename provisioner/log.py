@@ -9,15 +9,33 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any, Literal, TextIO
-
-import structlog
-from structlog.typing import EventDict, Processor, WrappedLogger
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from provisioner.events import Event, Listener, What
 from provisioner.report import clean
 from state.record import iso
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+
+@contextlib.contextmanager
+def _withheld(name: str) -> Iterator[None]:
+    """Let others do without a module that is not loaded yet."""
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[name]
+
+
+# Where there is rich, structlog loads it for tracebacks in colour, at twice its own cost; no traceback is logged here.
+with _withheld("rich"):
+    import structlog
 
 LEVELS: Mapping[What, int] = {
     "waiting": logging.INFO,

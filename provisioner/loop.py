@@ -278,6 +278,8 @@ class Run:
             course.busy_since = None
         if call.creates and (error is None or error.verdict in (Verdict.UNKNOWN, Verdict.EXISTS)):
             course.born = now
+        elif self.tearing and error is None:
+            course.born = None
         if message.name in self.results:
             return None
         if error is None and message.error is not None:
@@ -297,6 +299,8 @@ class Run:
         since = course.busy_since if course.busy_since is not None else now
         gave_up = Failed(error.code, error.message, error.remedy, error.operation)
         match error.verdict:
+            case Verdict.THROTTLED if self.stopping:
+                pass  # interrupted between two tries: neither done nor failed
             case Verdict.THROTTLED | Verdict.FATAL:
                 self._fail(course, gave_up)
             case Verdict.LATER if now - since >= self.wiring.lingering:

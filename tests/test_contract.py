@@ -386,6 +386,14 @@ def test_a_lost_state_changes_nothing(tmp_path: Path, environment: str) -> None:
     assert remembered(world.state.read_text()) == remembered(kept)
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_state_names_exactly_what_stands(tmp_path: Path, environment: str) -> None:
+    world = standing(tmp_path, environment)
+    written = {name: step["id"] for name, step in remembered(world.state.read_text()).items()}
+    assert written == {name: live(seen).id for name, seen in world.look().seen.items()}
+    assert {step["status"] for step in remembered(world.state.read_text()).values()} == {"settled"}
+
+
 def remembered(state: str) -> Any:
     """Read what a state says of its steps, but for the calls that were made for them."""
     steps = json.loads(state)["steps"]

@@ -6,7 +6,6 @@ from every one of these moments, with the state as it was left and with the stat
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -33,15 +32,6 @@ class Death:
     calls: int
     """How many calls had been made."""
     left: Moment
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _light_collection() -> Iterator[None]:
-    """Keep the garbage collector from going through botocore's models thousands of times."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def begun(folder: Path, run: str) -> World:
@@ -73,7 +63,7 @@ def deaths(world: World, run: str) -> list[Death]:
     session = world.session(rename)
     assert isinstance(session.aws, Watched)
     aws = session.aws
-    aws.before, aws.after = dies("before"), dies("after")  # type: ignore[method-assign]
+    aws.before, aws.after = dies("before"), dies("after")
     outcome = RUNS[run](world, session)
     assert set(outcome.results.values()) <= {"settled", "gone"}, outcome.failures
     return found
@@ -153,7 +143,7 @@ def dies_at_its_first_call(world: World, run: str) -> bool:
 
     session = world.session()
     assert isinstance(session.aws, Watched)
-    session.aws.after = die  # type: ignore[method-assign]
+    session.aws.after = die
     try:
         RUNS[run](world, session)
     except Killed:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from select import select
 from threading import Timer
 from typing import Any
 
@@ -284,7 +285,8 @@ def test_interrupted_while_it_looks_it_says_how_to_go_on(shell: Shell, which: si
         eventually(lambda: lock.exists() and lock.read_text(), "the lock to be taken")
         running.send_signal(which)
         stdout, stderr = running.communicate()
-    assert running.returncode == 130
+    # Where it strikes an exec of source, as in a NamedTuple, CPython ends itself by the signal: a shell's 130 too.
+    assert running.returncode in (130, -signal.SIGINT)
     assert "go on" in (stdout or stderr).splitlines()[-1]
     Lock.acquire(shell.state()).release()
 
@@ -369,11 +371,12 @@ def on_terminal(shell: Shell, answer: str, *arguments: str, **environment: str) 
         os.close(slave)
         told = ""
         with watched(running), suppress(OSError):
-            while part := os.read(master, 65536):
-                told += part.decode(errors="replace")
-                if "[y/N]" in told and answer:
+            while True:
+                if select([master], [], [], 0.2)[0]:
+                    told += os.read(master, 65536).decode(errors="replace")
+                elif "[y/N]" in told:
+                    # Python loses a Ctrl-C in the instant in which it begins to read: typed again, as people do.
                     os.write(master, answer.encode())
-                    answer = ""
         code = running.wait()
     os.close(master)
     return told, code

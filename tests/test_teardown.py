@@ -158,7 +158,8 @@ def test_a_teardown_that_dies_while_it_empties_a_bucket_goes_on_there(tmp_path: 
         if call.operation == "s3.delete_objects":
             raise Killed
 
-    session.aws.after = die  # type: ignore[attr-defined]
+    assert isinstance(session.aws, Watched)
+    session.aws.after = die
     with pytest.raises(Killed):
         world.teardown(session)
     world.lose_state()
@@ -175,7 +176,8 @@ def test_a_bucket_of_thousands_of_keys_leaves_none_of_them_in_the_state(tmp_path
     fill(BUCKET.replace("prod", "dev"), *(f"secret-{number}" for number in range(60)))
     session = world.session()
     written: list[str] = []
-    session.aws.after = lambda number, call: written.append(world.state.read_text())  # type: ignore[attr-defined]
+    assert isinstance(session.aws, Watched)
+    session.aws.after = lambda number, call: written.append(world.state.read_text())
     world.teardown(session)
     assert any("s3.delete_objects" in text for text in written)
     assert not any(re.search(r"secret-\d", text) for text in written)

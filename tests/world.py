@@ -74,13 +74,19 @@ class Inline(Executor):
 class Watched(Aws):
     """AWS as the session speaks to it: every call is checked against its model, counted, and may be the last."""
 
-    calls: list[Call]
     before: Callable[[int, Call], None] = staticmethod(lambda number, call: None)
     after: Callable[[int, Call], None] = staticmethod(lambda number, call: None)
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.calls: list[Call] = []
+        self.tokens: dict[str, str] = {}
+        """The last client token of every operation."""
 
     def perform(self, call: Call, token: str = "") -> Any:
         validate(call)
         self.calls.append(call)
+        self.tokens[call.operation] = token
         number = len(self.calls)
         self.before(number, call)
         response = super().perform(call, token)
@@ -109,8 +115,8 @@ class World:
         self, folder: Path, environment: str = "dev", window: float = 0.0, beside: World | None = None
     ) -> None:
         """Start in an empty account, or in the one of another world."""
-        self.clock = beside.clock if beside else VirtualClock()
-        self.cloud = beside.cloud if beside else Cloud(clock=self.clock.now)
+        self.clock: VirtualClock = beside.clock if beside else VirtualClock()
+        self.cloud: Cloud = beside.cloud if beside else Cloud(clock=self.clock.now)
         if beside is None:
             self.cloud.reset()
         self.request = Request(environment=environment, config_dir=ENVIRONMENTS, state_dir=folder, window=window)
@@ -142,7 +148,6 @@ class World:
     def session(self, rename: Rename = os.replace) -> Session:
         """Start a new process on the stack; ``rename`` is what puts its state file in place."""
         aws: Watched = Watched(lambda service: _OURS.taken_over(self, service, aws), self.clock)
-        aws.calls = []
         session = assemble(
             self.request, self.settings, self.stack, aws, self.state, Inline(), self.clock, [self.events.append]
         )
@@ -259,7 +264,8 @@ class _Wires:
         self.cloud, key = world.cloud, (service, world.settings.region)
         if key not in self._clients:
             made = wire.isolated_session(world.settings.region).client(service, **wire.client_options())
-            self._clients[key] = wire.plug(made, self)
+            current: Any = self
+            self._clients[key] = wire.plug(made, current)
         return self._clients[key]
 
     def taken_over(self, world: World, service: str, aws: Watched) -> Any:
