@@ -377,8 +377,7 @@ def _opened(given: dict[str, Any], writing: bool = False) -> Iterator[Session]:
         if given["log_format"] or given["verbose"] or (writing and not _live(given)):
             from provisioner import log
 
-            log.configure(given["log_format"] or "console", given["verbose"])
-            session.listeners.append(log.listener())
+            session.listeners.append(log.listener(given["log_format"] or "console", given["verbose"]))
         yield session
 
 

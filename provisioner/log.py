@@ -1,6 +1,7 @@
 """The log: one line per event, for a person or as JSON; the only user of structlog, knows nothing of steps.
 
-Secrets are dropped by one processor, whatever is logged; control characters never reach the terminal.
+Secrets are dropped by one processor, whatever is logged; control characters never reach the terminal. structlog is
+loaded with the first line: a run that finds nothing to do has none to write.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import contextlib
 import logging
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from provisioner.events import Event, Listener, What
@@ -17,25 +18,8 @@ from provisioner.report import clean
 from state.record import iso
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-
-@contextlib.contextmanager
-def _withheld(name: str) -> Iterator[None]:
-    """Let others do without a module that is not loaded yet."""
-    absent = name not in sys.modules
-    if absent:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        if absent:
-            del sys.modules[name]
-
-
-# Where there is rich, structlog loads it for tracebacks in colour, at twice its own cost; no traceback is logged here.
-with _withheld("rich"):
-    import structlog
 
 LEVELS: Mapping[What, int] = {
     "waiting": logging.INFO,
@@ -69,36 +53,58 @@ _KEY = re.compile(
 """A secret access key (40 characters of base64, unlike any id of AWS) or a session token."""
 
 
-def configure(format: Literal["console", "json"], verbose: int, stream: TextIO | None = None) -> None:
-    """Set structlog up for this process; ``stream`` is stderr unless given."""
-    last: Processor = structlog.processors.JSONRenderer()
-    if format == "console":
-        last = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=9)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, without_secrets, _harmless, last],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(stream if stream is not None else sys.stderr),
-        cache_logger_on_first_use=False,
-    )
+Format = Literal["console", "json"]
 
 
-def listener() -> Listener:
-    """Make a listener that logs each event; a step that goes on waiting for the same is a matter for ``-v``."""
-    logger = structlog.get_logger()
+def listener(form: Format = "console", verbose: int = 0, stream: TextIO | None = None) -> Listener:
+    """Make a listener that logs each event, to stderr unless told otherwise.
+
+    What nothing had to be called for, and a step that goes on waiting for the same, are matters for ``verbose``.
+    """
+    threshold = logging.DEBUG if verbose else logging.INFO
+    logger: list[FilteringBoundLogger] = []
+    touched: set[str] = set()
     waits: dict[str, str] = {}
 
     def hear(event: Event) -> None:
-        level = LEVELS[event.what]
-        if event.what == "waiting":
-            level = logging.DEBUG if waits.get(event.step) == event.why else level
-            waits[event.step] = event.why
-        elif event.what == "called":
-            waits.pop(event.step, None)
+        level = _level(event, touched, waits)
+        if level < threshold:
+            return
+        if not logger:
+            logger.append(_logger(form, stream or sys.stderr))
         # Nobody may be reading any longer (a closed pipe): that is no reason to stop a run half way.
         with contextlib.suppress(OSError):
-            logger.log(level, event.what, timestamp=iso(event.at), **_details(event))
+            logger[0].log(level, event.what, timestamp=iso(event.at), **_details(event))
 
     return hear
+
+
+def _level(event: Event, touched: set[str], waits: dict[str, str]) -> int:
+    """Say how much an event matters, and remember what that of later ones depends on."""
+    if event.what == "waiting":
+        goes_on = waits.get(event.step) == event.why
+        waits[event.step] = event.why
+        return logging.DEBUG if goes_on else LEVELS["waiting"]
+    if event.what == "called":
+        touched.add(event.step)
+        waits.pop(event.step, None)
+    unchanged = event.what in ("settled", "gone") and event.step not in touched | waits.keys()
+    return logging.DEBUG if unchanged else LEVELS[event.what]
+
+
+def _logger(form: Format, stream: TextIO) -> FilteringBoundLogger:
+    import structlog
+
+    last: Processor = structlog.processors.JSONRenderer()
+    if form == "console":
+        last = structlog.dev.ConsoleRenderer(colors=False, sort_keys=False, pad_event_to=9)
+    made: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.PrintLogger(stream),
+        processors=[structlog.processors.add_log_level, without_secrets, _harmless, last],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
+        cache_logger_on_first_use=True,
+    )
+    return made
 
 
 def without_secrets(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

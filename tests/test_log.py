@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
-import structlog
 
 from provisioner import log
 from provisioner.events import Event, What
@@ -17,16 +15,9 @@ AT = 1_800_000_000.25
 KEY = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 
 
-@pytest.fixture(autouse=True)
-def _defaults() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
 def logged(*events: Event, verbose: int = 0) -> list[dict[str, Any]]:
     stream = io.StringIO()
-    log.configure("json", verbose, stream)
-    hear = log.listener()
+    hear = log.listener("json", verbose, stream)
     for event in events:
         hear(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -34,8 +25,7 @@ def logged(*events: Event, verbose: int = 0) -> list[dict[str, Any]]:
 
 def console(*events: Event) -> str:
     stream = io.StringIO()
-    log.configure("console", 0, stream)
-    hear = log.listener()
+    hear = log.listener("console", 0, stream)
     for event in events:
         hear(event)
     return stream.getvalue()
@@ -157,5 +147,16 @@ class Closed(io.StringIO):
 
 
 def test_a_log_that_nobody_reads_any_longer_stops_no_run() -> None:
-    log.configure("console", 0, Closed())
-    log.listener()(Event(what="stopping", at=AT))
+    log.listener("console", 0, Closed())(Event(what="stopping", at=AT))
+
+
+def test_what_nothing_was_called_for_is_logged_only_when_asked_for() -> None:
+    untouched = Event(what="settled", at=AT, step="vpc", id="vpc-1")
+    assert logged(untouched) == []
+    assert [line["event"] for line in logged(untouched, verbose=1)] == ["settled"]
+    called = Event(what="called", at=AT, step="vpc", operation="ec2.create_vpc", id="vpc-1")
+    assert [line["event"] for line in logged(called, untouched)] == ["called", "settled"]
+    assert [line["event"] for line in logged(waiting("creating"), Event(what="gone", at=AT, step="cluster"))] == [
+        "waiting",
+        "gone",
+    ]
