@@ -250,8 +250,21 @@ def _ours(files: _Files) -> Running | None:
 
 
 def _runs(pid: int, files: _Files) -> bool:
-    """Tell a server of ours by its command line, which names our file; a dead child not yet reaped has none."""
-    return str(files.announced) in _command_line(pid)
+    """Tell a server of ours by its command line, which names our file.
+
+    In the middle of its exec a process has none yet, and runs; a dead child not yet reaped has none either.
+    """
+    line = _command_line(pid)
+    return str(files.announced) in line or (not line and _in_exec(pid))
+
+
+def _in_exec(pid: int) -> bool:
+    """Tell a living process without a command line from a dead one."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return False
+    return state not in ("Z", "X")
 
 
 def _command_line(pid: int) -> str:
