@@ -105,6 +105,7 @@ class Aws:
         self._lock = threading.Lock()
         # One thread makes all clients: every thread keeps the memory that parsing a model took.
         self._maker = ThreadPoolExecutor(1, thread_name_prefix="provisioner-clients")
+        self._performing = threading.local()
         self._now = 0
         self.requests = 0
         """HTTP requests sent, retries included."""
@@ -139,9 +140,11 @@ class Aws:
             params["ClientToken"] = token
 
         def send() -> Any:
-            with self._lock:
-                self.mutations += 1
-            response = self._send(client, call.operation, params)
+            self._performing.now = True
+            try:
+                response = self._send(client, call.operation, params)
+            finally:
+                self._performing.now = False
             _complain(call.operation, response)
             return response
 
@@ -185,6 +188,7 @@ class Aws:
     def _count(self, **_: Any) -> None:
         with self._lock:
             self.requests += 1
+            self.mutations += getattr(self._performing, "now", False)
 
     def _ask(self, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
         client = self.client(operation.partition(".")[0])

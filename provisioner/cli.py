@@ -253,21 +253,28 @@ def local() -> None:
 @local.command()
 @_state_dir
 @_json
-def up(state_dir: Path, as_json: bool) -> None:
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    help="How long databases and gateways take: 1 as long as at AWS, 0.1 a tenth of it.  [default: 0, no time at all]",
+)
+def up(state_dir: Path, as_json: bool, time_scale: float | None) -> None:
     """Start the embedded cloud if it is not running."""
     from provisioner.local import process
 
-    _print_cloud(process.up(state_dir), as_json)
+    _print_cloud(process.up(state_dir, time_scale=time_scale), as_json)
 
 
 @local.command()
 @_state_dir
 @_json
-def down(state_dir: Path, as_json: bool) -> None:
-    """End the embedded cloud; what was built in it is gone with it."""
+@click.option("--forget", is_flag=True, help="Remove what was built in it, too.")
+def down(state_dir: Path, as_json: bool, forget: bool) -> None:
+    """End the embedded cloud; what was built in it is there again when it is started."""
     from provisioner.local import process
 
-    ended = process.down(state_dir)
+    ended = process.down(state_dir, forget=forget)
     if as_json:
         _print_json({"running": False, "ended": ended})
     else:
@@ -331,9 +338,12 @@ def _run(verb: str, given: dict[str, Any]) -> None:
         asked = given["target"] == "aws" and not given["yes"] and any(each.calls for each in planned)
         if asked:
             _ask(verb, session, planned, given["as_json"])
+            # Whoever was asked took their time: what was seen before is too old to act on.
+            sight = _looked(session, flags, tearing, fresh=True)
+            _refuse(list(planning.refusals(sight, flags, tearing)), verb)
         with _interruptible(session), _watched(session, sight, verb, given):
             act = session.engine.teardown if tearing else session.engine.provision
-            outcome = act(sight, fresh=asked)
+            outcome = act(sight)
         told: dict[str, Any] = {
             "stack": session.stack.name,
             "outcome": outcome,
@@ -418,13 +428,13 @@ def _interruptible(session: Session) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
+def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
     """Take the first look; what cannot be looked at ends the command, with nothing changed."""
-    sight = session.look(flags, tearing)
+    sight = session.look(flags, tearing, fresh)
     if sight.failures:
         first = sight.failures[0]
         told = "; ".join(f"{each.step}: {each.message}" for each in sight.failures)
-        refused = all(each.code == "Ambiguous" for each in sight.failures)
+        refused = all(each.code in ("Ambiguous", "Unnamed", "UnknownKind") for each in sight.failures)
         raise Stop(REFUSED if refused else FAILED, first.code, told, first.remedy)
     return sight
 

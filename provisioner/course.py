@@ -30,25 +30,47 @@ class Course:
     """The worst answer to the batch under way."""
     wake: float | None = None
     born: float | None = None
-    busy_since: float | None = None
+    awaited: str = ""
+    waiting_since: float | None = None
+    inherited: str = ""
+    """The id an earlier run left in the journal."""
+    seen: bool = False
+    """Whether that run, or this one, has seen it alive."""
     touched: bool = False
     remains: str = ""
     made: dict[str, float] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    """Per error code, how often AWS gave it since a call last succeeded."""
 
     @property
     def past(self) -> Past:
-        return Past(self.made, self.born, self.tries, self.busy_since, self.touched)
+        return Past(self.made, self.born, self.tries, self.awaited, self.waiting_since, self.touched)
+
+    def waits(self, why: str, now: float) -> float:
+        """Note what it waits for, and tell since when it has been waiting for just that."""
+        if self.waiting_since is None or self.awaited != why:
+            self.awaited, self.waiting_since = why, now
+        return self.waiting_since
+
+    @property
+    def dead(self) -> set[str]:
+        """The id of an incarnation that is no more: one that was seen and is not there, or whose create, repeated
+        with the same token, brought nothing to light."""
+        return {self.inherited} - {""} if self.live is None and (self.seen or self.tries) else set()
 
     @classmethod
-    def begun(cls, wish: Step, since: int, record: Record | None) -> Self:
-        """Begin where the journal says an earlier run was."""
+    def begun(cls, wish: Step, since: int, record: Record | None, now: float) -> Self:
+        """Begin where the journal says an earlier run was; a clock put back since then makes nothing lie ahead."""
         course = cls(wish, since)
+        if record is not None:
+            course.inherited, course.seen = record.id, record.status == "settled"
         for sent in record.calls if record else ():
             if not sent.code or classify(sent.code) is Verdict.UNKNOWN:
-                course.made[sent.digest] = sent.done or sent.at
+                at = min(now, sent.done or sent.at)
+                course.made[sent.digest] = at
                 if Call(sent.operation).creates:
-                    course.born = sent.done or sent.at
+                    course.born = at
         return course
 
 

@@ -28,8 +28,10 @@ class Past:
     """When the last create that may have had an effect came back; none has been torn down since."""
     tries: Mapping[str, int] = field(default_factory=dict)
     """Per digest, how often this run has made the call."""
-    busy_since: float | None = None
-    """When this run first found it busy or not ready."""
+    awaited: str = ""
+    """What this run has been waiting for last."""
+    since: float | None = None
+    """Since when it has been waiting for just that."""
     touched: bool = False
     """Whether this run has called for it or waited for it."""
 
@@ -126,14 +128,18 @@ def status(step: Step, live: Live | None) -> Status:
 
 
 def differing(step: Step, live: Live) -> str:
-    """Tell what differs, found and wanted, for a person; of tags and the like only the keys that do."""
+    """Tell what differs, found and wanted, for a person: of tags only the keys, of a list only the members that do."""
     told = []
     for key in sorted(step.differences(live)):
-        found, wanted = live.facts[key], step.labels if key == "tags" else getattr(step, key)
+        found, wanted = live.facts[key], step.labels if key == "tags" else getattr(step, key, "as declared")
         if isinstance(found, Mapping) and isinstance(wanted, Mapping):
             concerned = sorted(each for each in {*found, *wanted} if found.get(each) != wanted.get(each))
-            found, wanted = ({each: side[each] for each in concerned if each in side} for side in (found, wanted))
-        told.append(f"{key} {_told(found)} -> {_told(wanted)}")
+            told += [f"{key} {each} {_told_of(found, each)} -> {_told_of(wanted, each)}" for each in concerned]
+        elif isinstance(found, tuple) and isinstance(wanted, tuple):
+            gone = [f"-{_told(each)}" for each in found if each not in wanted]
+            told.append(" ".join([key, *gone, *(f"+{_told(each)}" for each in wanted if each not in found)]))
+        else:
+            told.append(f"{key} {_told(found)} -> {_told(wanted)}")
     return ", ".join(told)
 
 
@@ -150,7 +156,7 @@ def _unseen(past: Past, now: float, window: float) -> Asleep | None:
 
 
 def _wait(step: Step, why: str, past: Past, now: float) -> Asleep | Failed:
-    since = past.busy_since if past.busy_since is not None else now
+    since = past.since if past.since is not None and past.awaited == why else now
     if now - since >= step.patience:
         return Failed("Timeout", f"still {why} after {step.patience / 60:.0f} minutes", "run the same command again")
     return Asleep(now + pause(since, now), why)
@@ -185,5 +191,12 @@ def _act(
 
 
 def _told(value: object) -> str:
-    text = str(value)
+    """Say a value in the words of the environment file."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    text = "none" if value in (None, "") else str(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _told_of(values: Mapping[str, object], key: str) -> str:
+    return _told(values[key]) if key in values else "absent"

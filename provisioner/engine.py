@@ -37,7 +37,9 @@ class Sight:
     seen: Mapping[str, Seen]
     needs: graph.Edges
     failures: tuple[Failure, ...] = ()
-    """What could not be looked at."""
+    """What could not be looked at, or is of no step that can be told."""
+    since: int = 0
+    """The tick no answer of it is older than."""
 
     @property
     def leftovers(self) -> frozenset[str]:
@@ -48,28 +50,39 @@ class Sight:
 class Engine(Wiring):
     """Runs over one stack."""
 
+    stopping: bool = False
     kinds: Mapping[str, type[Step]]
     """Every kind of resource that may be ours, by name."""
 
     def stop(self) -> None:
-        """End the run in good order: no new call is started, those under way are recorded. Safe in a signal handler."""
-        self.clock.stopped.set()
-        self.inbox.put(None)
+        """End the run in good order: no new call is started, those under way are recorded.
+
+        Safe in a signal handler, and in one that interrupts another: an Event's lock is not taken twice.
+        """
+        if not self.stopping:
+            self.stopping = True
+            self.clock.stopped.set()
+            self.inbox.put(None)
 
     def look(
-        self, steps: Iterable[Step], tearing: bool = False, lift: Callable[[Step], Step] = lambda step: step
+        self,
+        steps: Iterable[Step],
+        tearing: bool = False,
+        lift: Callable[[Step], Step] = lambda step: step,
+        fresh: bool = False,
     ) -> Sight:
         """Look at every step, and at what is ours and in no step, in the order of their needs; changes nothing.
 
         With ``tearing`` all of them are to go, else what is in no step. What hangs on those is looked at too, after
-        ``lift`` has put the user's flags into them.
+        ``lift`` has put the user's flags into them. With ``fresh`` what was answered before does not count.
         """
+        since = self.aws.tick() if fresh else 0
         wishes = {step.name: step for step in steps}
-        leftovers = self._leftovers(wishes)
+        leftovers, unclear = self._leftovers(wishes, since)
         wishes |= leftovers
         leaving = set(wishes if tearing else leftovers)
         wishes |= {name: lift(wishes[name]) for name in leaving}
-        run = Run(self, wishes, graph.edges(wishes.values()), only_look, leaving)
+        run = Run(self, wishes, graph.edges(wishes.values()), only_look, leaving, since=since)
         run.go()
         seen = {
             name: Seen(
@@ -83,50 +96,70 @@ class Engine(Wiring):
         }
         wishes = {name: wishes[name] for name in seen}
         needs = graph.found_edges(wishes.values(), {name: each.live for name, each in seen.items()})
-        return Sight(wishes=wishes, seen=seen, needs=needs, failures=tuple(run.failures))
+        return Sight(wishes=wishes, seen=seen, needs=needs, failures=(*unclear, *run.failures), since=since)
 
-    def provision(self, sight: Sight, fresh: bool = False) -> Outcome:
-        """Bring every step of the blueprint to what is wanted, then tear down what left it.
-
-        With ``fresh`` the answers of the first look are too old to act on.
-        """
+    def provision(self, sight: Sight) -> Outcome:
+        """Bring every step of the blueprint to what is wanted, then tear down what left it."""
         wanted = {name: wish for name, wish in sight.wishes.items() if name not in sight.leftovers}
-        since = self.aws.tick() if fresh else 0
-        run = Run(self, wanted, graph.edges(wanted.values()), decide.toward_wish, since=since)
+        run = Run(self, wanted, graph.edges(wanted.values()), decide.toward_wish, since=sight.since)
         outcome = run.go()
         if outcome.failures or outcome.interrupted or not sight.leftovers:
             return outcome
-        return outcome + self._tear(sight, sight.leftovers, fresh)
+        return outcome + self._tear(sight, sight.leftovers, self.aws.tick())
 
-    def teardown(self, sight: Sight, fresh: bool = False) -> Outcome:
+    def teardown(self, sight: Sight) -> Outcome:
         """Bring everything that is ours to nothing, dependents first."""
-        return self._tear(sight, frozenset(sight.wishes), fresh)
+        return self._tear(sight, frozenset(sight.wishes), sight.since)
 
-    def _tear(self, sight: Sight, names: frozenset[str], fresh: bool) -> Outcome:
+    def _tear(self, sight: Sight, names: frozenset[str], since: int) -> Outcome:
         leaving = {name: sight.wishes[name] for name in reversed(graph.ordered(sight.needs)) if name in names}
         needs = {name: sight.needs[name] & names for name in leaving}
         ids = {name: str(seen.live.id) for name, seen in sight.seen.items() if seen.live is not None}
-        since = self.aws.tick() if fresh or names != frozenset(sight.wishes) else 0
         run = Run(self, leaving, graph.reversed_edges(needs), decide.toward_nothing, set(leaving), ids=ids, since=since)
         return run.go()
 
-    def _leftovers(self, wishes: Mapping[str, Step]) -> dict[str, Step]:
-        """Restore the steps that AWS or the journal know of and the blueprint does not."""
-        view = self.aws.view()
+    def _leftovers(self, wishes: Mapping[str, Step], since: int) -> tuple[dict[str, Step], list[Failure]]:
+        """Restore the steps that AWS or the journal know of and the blueprint does not; tell what no step can be."""
+        view = self.aws.view(since)
         asked = [(kind, self.workers.submit(_named, kind, view, self.stack)) for kind in self.kinds.values()]
         found = {name: kind for kind, names in asked for name in names.result()}
+        unclear = [_unnamed(found.pop(""), self.stack)] if "" in found else []
         for name in self.journal.names():
-            if (record := self.journal.record(name)) and record.kind in self.kinds:
+            record = self.journal.record(name)
+            if record is not None and record.kind in self.kinds:
                 found.setdefault(name, self.kinds[record.kind])
-        return {
+            elif record is not None:
+                unclear.append(_unknown(name, record.kind))
+        left = {
             name: kind.restored(name, self.stack, self._saved(name, kind))
             for name, kind in sorted(found.items())
             if name not in wishes
         }
+        return left, unclear
 
     def _saved(self, name: str, kind: type[Step]) -> Mapping[str, Any] | None:
         record = self.journal.record(name)
         return record.fields if record is not None and record.kind == kind.__name__ else None
+
+
+def _unnamed(kind: type[Step], stack: Stack) -> Failure:
+    return Failure(
+        step=kind.__name__,
+        operation=kind.listing,
+        code="Unnamed",
+        message=f"a {kind.__name__} has the tags of {stack.name} and not provisioner:step and provisioner:kind",
+        remedy="give it back the tags it lost, or take provisioner:stack from it as well",
+    )
+
+
+def _unknown(name: str, kind: str) -> Failure:
+    return Failure(
+        step=name,
+        operation="",
+        code="UnknownKind",
+        message=f"the state holds {name} of a kind unknown here: {kind}",
+        remedy="upgrade: pip install --upgrade provisioner",
+    )
 
 
 def _named(kind: type[Step], view: Any, stack: Stack) -> list[str]:

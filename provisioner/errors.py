@@ -42,7 +42,7 @@ _TABLE = {
         BandwidthLimitExceeded OperationAborted""",
     Verdict.UNKNOWN: """
         RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError ServiceUnavailable
-        Unavailable 500 502 503 504 Unreachable UnreadableAnswer""",
+        Unavailable 500 502 503 504 Unreachable UnreadableAnswer Defect""",
     Verdict.GONE: """
         404 NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy NoSuchLifecycleConfiguration
         ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration
@@ -73,6 +73,12 @@ def classify(code: str, status: int = 400) -> Verdict:
         return Verdict.GONE
     return Verdict.UNKNOWN if status >= 500 else Verdict.FATAL
 
+
+LOCKED_OUT = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "NoCredentials", "RequestExpired"}
+    | {"UnrecognizedClientException"}
+)
+"""What the next request will be told as well: these credentials are none."""
 
 _AGAIN = "then run the same command again: it goes on where it stopped"
 _REMEDIES = {

@@ -14,6 +14,8 @@ from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
 S = TypeVar("S", bound="Step")
+_PARTS = frozenset({"create_tags", "create_route"})
+"""What AWS calls creating and is a part of something that is there."""
 _CIRCUMSTANCES = frozenset({"name", "stack", "implied"})
 """Fields of a step that are none of its specification."""
 
@@ -87,7 +89,7 @@ class Call:
     @property
     def creates(self) -> bool:
         """Whether the call brings something into being that a repeat could bring twice."""
-        return self.method.startswith(("create_", "allocate_")) and self.method != "create_tags"
+        return self.method.startswith(("create_", "allocate_")) and self.method not in _PARTS
 
     @property
     def unknowns(self) -> frozenset[str]:
@@ -273,11 +275,12 @@ class Step:
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
-        """Name the steps of this kind that AWS shows for the stack, wanted or not. Reads only."""
+        """Name the steps of this kind that AWS shows for the stack, wanted or not; "" where a tag that would
+        tell is missing. Reads only."""
         if cls.listing:
             for item in aws.ours(cls.listing, stack):
                 tags = tags_of(item)
-                if tags.get("provisioner:kind") == cls.__name__:
+                if tags.get("provisioner:kind", cls.__name__) == cls.__name__:
                     yield tags.get("provisioner:step", "")
 
     @classmethod

@@ -6,7 +6,7 @@ needs are met, sleeps without a thread, and is done when nothing remains to be c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,9 @@ from provisioner import decide, graph
 from provisioner.aws import newborn_id
 from provisioner.course import Called, Course, Looked
 from provisioner.decide import Act, Asleep, Batch, Decision, Failed, Past, Settled
-from provisioner.errors import AwsError, Verdict
+from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
-from provisioner.kit import Ambiguous, Burdens, Call, Live, Step, bind, fingerprint
+from provisioner.kit import Ambiguous, Burdens, Call, Live, Objection, Step, bind, fingerprint
 from provisioner.wiring import Failure, Outcome, Result, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
@@ -46,7 +46,8 @@ class Run:
         self.wiring, self.needs, self.policy, self.burdened = wiring, needs, policy, burdened or set()
         self.tearing = policy is decide.toward_nothing
         self.courses = {
-            name: Course.begun(wish, since, wiring.journal.record(wish.name)) for name, wish in wishes.items()
+            name: Course.begun(wish, since, wiring.journal.record(name), wiring.clock.now())
+            for name, wish in wishes.items()
         }
         self.results: dict[str, Result] = {}
         self.ids: dict[str, str] = dict(ids or {})
@@ -54,6 +55,8 @@ class Run:
         self.outbox: list[tuple[Course, Batch]] = []
         self.looking: set[str] = set()
         self.halted: Exception | None = None
+        self.locked_out = False
+        """Whether AWS takes these credentials for none: whatever is asked next would be told the same."""
 
     def go(self) -> Outcome:
         """Run until every step is settled, gone, failed or blocked, or until the run is stopped."""
@@ -65,7 +68,7 @@ class Run:
             self._hear(self.wiring.clock.take(self.wiring.inbox, self._patience()))
             while not self.wiring.inbox.empty():
                 self._hear(self.wiring.inbox.get())
-        if self.stopping:
+        if self.interrupted:
             self._tell("stopping", "")
         if self.halted is not None:
             raise self.halted
@@ -73,13 +76,21 @@ class Run:
             results={name: self.results.get(name, "interrupted") for name in self.courses},
             ids=self.ids,
             failures=tuple(self.failures),
-            remains=tuple(course.remains for course in self.courses.values() if course.remains),
-            interrupted=self.stopping,
+            remains=tuple(
+                course.remains
+                for name, course in self.courses.items()
+                if self.results.get(name) == "gone" and course.remains
+            ),
+            interrupted=self.interrupted,
         )
 
     @property
-    def stopping(self) -> bool:
+    def interrupted(self) -> bool:
         return self.wiring.clock.stopped.is_set() or self.halted is not None
+
+    @property
+    def stopping(self) -> bool:
+        return self.interrupted or self.locked_out
 
     def _pending(self) -> bool:
         under_way = any(course.out for course in self.courses.values())
@@ -109,7 +120,8 @@ class Run:
         if any(result in ("failed", "blocked") for result in met):
             cause = next(need for need in sorted(self.needs[name]) if self.results.get(need) in ("failed", "blocked"))
             self.results[name] = "blocked"
-            self._tell("blocked", name, why=cause)
+            if self.policy is not only_look:
+                self._tell("blocked", name, why=cause)
         elif all(met):
             if course.wish.attendant:
                 course.since = max([course.since, *(self.courses[need].since for need in self.needs[name])])
@@ -144,9 +156,14 @@ class Run:
             return self._fail(course, _failure(message.error))
         course.step, course.live, course.burdens = message.step, message.live, message.burdens
         if course.live is not None and isinstance(course.live.id, str):
-            self.ids[message.name] = course.live.id
+            self.ids[message.name] = course.inherited = course.live.id
+            course.seen = True
         elif not self.tearing:
             self.ids.pop(message.name, None)
+        if self.tearing and course.live is not None:
+            course.remains = _remains(course.wish, course.live)
+            if course.burdens.protections:
+                return self._fail(course, _protected(course.burdens.protections))
         now = self.wiring.clock.now()
         try:
             decision = self.policy(course.step, course.live, course.past, now, self.wiring.window)
@@ -172,8 +189,6 @@ class Run:
         self.results[name] = "gone" if gone else "settled"
         if self.policy is only_look:
             return
-        if gone and course.live is not None:
-            course.remains = course.remains or _remains(course.wish, course.live)
         if gone:
             journal.gone(name)
             self._tell("gone", name)
@@ -184,11 +199,15 @@ class Run:
     def _sleep(self, course: Course, until: float, why: str) -> None:
         now = self.wiring.clock.now()
         course.wake, course.touched = until, True
-        course.busy_since = now if course.busy_since is None else course.busy_since
+        course.waits(why, now)
         self._tell("waiting", course.wish.name, why=why, seconds=until - now)
 
     def _fail(self, course: Course, reason: Failed) -> None:
         name = course.wish.name
+        if reason.code in LOCKED_OUT:
+            if self.locked_out:
+                return
+            self.locked_out = True
         self.results[name] = "failed"
         self.failures.append(
             Failure(
@@ -219,11 +238,10 @@ class Run:
         ready, self.outbox = ([] if self.stopping else self.outbox), []
         now = self.wiring.clock.now()
         for course, batch in ready:
-            if self.tearing:
-                self.wiring.journal.leaving(course.wish.name)
-                course.remains = course.remains or (_remains(course.wish, course.live) if course.live else "")
-            sent = [(call.operation, call.digest, call.params) for call in batch]
-            self.wiring.journal.intend(course.wish.name, course.wish.kind, sent, now)
+            # What is inside a resource is its owner's business: of calls about contents only the digest is kept.
+            inside = course.live is not None and bool(course.live.contents)
+            sent = [(call.operation, call.digest, {} if inside else call.params) for call in batch]
+            self.wiring.journal.intend(course.wish.name, course.wish.kind, sent, now, leaving=self.tearing)
         if not self._committed():
             return
         for course, batch in ready:
@@ -255,9 +273,9 @@ class Run:
 
     def _token(self, course: Course, call: Call) -> str:
         """Give the client token of a create: the same after a lost state, another after a deletion."""
-        name, record = course.wish.name, self.wiring.journal.record(course.wish.name)
-        dead = {*self.wiring.journal.past(name), *self.wiring.aws.corpses[name], record.id if record else ""}
-        return fingerprint(self.wiring.stack.identity, name, call.params, dead - {""})
+        name = course.wish.name
+        dead = {*self.wiring.journal.past(name), *self.wiring.aws.corpses[name], *course.dead}
+        return fingerprint(self.wiring.stack.identity, name, call.params, dead)
 
     def _called(self, message: Called) -> None:
         course, call, now = self.courses[message.name], message.call, self.wiring.clock.now()
@@ -266,16 +284,19 @@ class Run:
             del course.out[call.digest]
             return None
         error = message.error if isinstance(message.error, AwsError) else None
-        code = error.code if error else ""
+        code = error.code if error else "Defect" if message.error else ""
         self.wiring.journal.outcome(message.name, call.digest, now, code, message.id)
         seconds = now - message.started
         self._tell("called", message.name, operation=call.operation, code=code, id=message.id, seconds=seconds)
         del course.out[call.digest]
         course.since = self.wiring.aws.tick()
         if error is None or error.verdict is Verdict.UNKNOWN:
-            course.made[call.digest] = now
             course.tries[call.digest] += 1
-            course.busy_since = None
+            course.waiting_since = None
+        if error is None or error.verdict in (Verdict.UNKNOWN, Verdict.GONE if self.tearing else Verdict.UNKNOWN):
+            course.made[call.digest] = now
+        if error is None:
+            course.refusals.clear()
         if call.creates and (error is None or error.verdict in (Verdict.UNKNOWN, Verdict.EXISTS)):
             course.born = now
         elif self.tearing and error is None:
@@ -296,7 +317,8 @@ class Run:
         """Act on an error by its verdict: give up, or look again, now or after a while."""
         course.batches = None
         now = self.wiring.clock.now()
-        since = course.busy_since if course.busy_since is not None else now
+        why = f"{error.code}: {error.message}"
+        since = course.waits(why, now) if error.verdict in (Verdict.LATER, Verdict.GONE) else now
         gave_up = Failed(error.code, error.message, error.remedy, error.operation)
         match error.verdict:
             case Verdict.THROTTLED if self.stopping:
@@ -308,18 +330,16 @@ class Run:
             case Verdict.GONE if not self.tearing and now - since >= self.wiring.window:
                 self._again(course, gave_up)
             case Verdict.LATER:
-                self._sleep(course, now + decide.pause(since, now), f"{error.code}: {error.message}")
+                self._sleep(course, now + decide.pause(since, now), why)
             case Verdict.GONE if not self.tearing:
-                self._sleep(
-                    course, now + decide.pause(since, now), f"{error.operation.partition('.')[2]} to be possible"
-                )
+                self._sleep(course, now + decide.pause(since, now), why)
             case _:
                 self._again(course, gave_up)
 
     def _again(self, course: Course, gave_up: Failed) -> None:
         """Look again at once, a bounded number of times for the same answer."""
-        course.tries[gave_up.code] += 1
-        if course.tries[gave_up.code] > decide.TRIES and gave_up.operation:
+        course.refusals[gave_up.code] += 1
+        if course.refusals[gave_up.code] > decide.TRIES:
             self._fail(course, gave_up)
         else:
             self._look(course)
@@ -337,6 +357,12 @@ def _failure(error: Exception | None) -> Failed:
         )
     return Failed(
         "Defect", f"{type(error).__name__}: {error}", "report this as a defect of provisioner; run again to go on"
+    )
+
+
+def _protected(protections: Sequence[Objection]) -> Failed:
+    return Failed(
+        "Protected", "; ".join(each.what for each in protections), "; ".join(each.remedy for each in protections)
     )
 
 

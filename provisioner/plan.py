@@ -59,14 +59,18 @@ def teardown(sight: Sight) -> list[Planned]:
 def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Objection]:
     """Say everything that forbids the run, before it changes anything."""
     for name, seen in sight.seen.items():
-        if seen.leftover and seen.step.holds_data and not tearing and seen.live and "delete_data" not in flags:
+        live = seen.live
+        if live is None:
+            continue
+        leaving = live.leaving or live.busy == "deleting"
+        if seen.leftover and seen.step.holds_data and not (tearing or leaving or "delete_data" in flags):
             yield Objection(
                 name,
-                f"{seen.live.id} left the environment file and holds data",
-                "put it back into the file, or pass --delete-data to lose the data",
+                f"{live.id} left the environment file, and to remove it deletes all it holds",
+                "put it back into the file, or pass --delete-data",
             )
         yield from seen.protections
-        if not (tearing or seen.leftover) and seen.live and (stop := decide.standing(seen.step, seen.live)):
+        if (live.foreign or not (tearing or seen.leftover)) and (stop := decide.standing(seen.step, live)):
             yield Objection(name, stop.message, stop.remedy)
 
 

@@ -64,9 +64,9 @@ class Session:
     def aws(self) -> Aws:
         return self.engine.aws
 
-    def look(self, flags: frozenset[str] = frozenset(), tearing: bool = False) -> Sight:
+    def look(self, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
         """Look at the whole stack, with the user's flags in the steps that are to go."""
-        return self.engine.look(self.steps, tearing, lambda step: flagged(step, flags))
+        return self.engine.look(self.steps, tearing, lambda step: flagged(step, flags), fresh)
 
     def hear(self, event: Event) -> None:
         """Tell every listener, and keep the time each step takes."""

@@ -132,14 +132,18 @@ class Journal:
     def names(self) -> tuple[str, ...]:
         return tuple(sorted(self._state.steps))
 
-    def intend(self, name: str, kind: str, calls: Sequence[tuple[str, str, Mapping[str, Any]]], at: float) -> None:
-        """Note calls, each (operation, digest, params), that are about to leave together.
-
-        A step that is leaving goes on leaving; any other is pending from here.
-        """
+    def intend(
+        self,
+        name: str,
+        kind: str,
+        calls: Sequence[tuple[str, str, Mapping[str, Any]]],
+        at: float,
+        leaving: bool = False,
+    ) -> None:
+        """Note calls, each (operation, digest, params), that are about to leave together to build or to tear down."""
         known = self.record(name) or Record(kind)
         sent = tuple(Sent(operation, digest, _brief(params), round(at, 3)) for operation, digest, params in calls)
-        status: Status = "leaving" if known.status == "leaving" else "pending"
+        status: Status = "leaving" if leaving else "pending"
         self._put(name, replace(known, kind=kind, status=status, calls=sent))
 
     def outcome(self, name: str, digest: str, at: float, code: str = "", id: str = "") -> None:
@@ -163,10 +167,6 @@ class Journal:
     def failed(self, name: str) -> None:
         """Note that the step gave up, if anything is remembered of it."""
         self._mark(name, "failed")
-
-    def leaving(self, name: str) -> None:
-        """Note that the step is being torn down, if anything is remembered of it."""
-        self._mark(name, "leaving")
 
     def gone(self, name: str) -> None:
         """Forget a step that is no more; its id goes to its past."""

@@ -183,26 +183,26 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
             "Timeout | still what it belongs to after 10 minutes | run the same command again",
             replace(DISK, owner=Unknown("vpc")),
             None,
-            Past(busy_since=NOW - 600),
+            Past(awaited="what it belongs to", since=NOW - 600),
         ),
         Row("what is busy is left alone", "asleep 1: creating", LARGER, replace(EXACT, busy="creating")),
         Row(
             "what has long been busy is looked at less often",
             "asleep 10: creating",
             live=replace(EXACT, busy="creating"),
-            past=Past(busy_since=NOW - 100),
+            past=Past(awaited="creating", since=NOW - 100),
         ),
         Row(
             "a look at what is busy is never more than fifteen seconds away",
             "asleep 15: creating",
             live=replace(EXACT, busy="creating"),
-            past=Past(busy_since=NOW - 599),
+            past=Past(awaited="creating", since=NOW - 599),
         ),
         Row(
             "what is busy beyond its patience fails and says how to go on",
             "Timeout | still creating after 10 minutes | run the same command again",
             live=replace(EXACT, busy="creating"),
-            past=Past(busy_since=NOW - 600),
+            past=Past(awaited="creating", since=NOW - 600),
         ),
         Row("what is leaving is waited for", "asleep 1: deleting", live=replace(EXACT, leaving=True)),
         Row(
@@ -284,7 +284,7 @@ def test_toward_the_wish(row: Row) -> None:
             "what stays busy beyond its patience fails",
             "Timeout | still modifying after 10 minutes | run the same command again",
             live=replace(EXACT, busy="modifying"),
-            past=Past(busy_since=NOW - 600),
+            past=Past(awaited="modifying", since=NOW - 600),
         ),
         Row(
             "a delete that does not show yet is not repeated",
@@ -377,12 +377,12 @@ def test_differences_are_told_found_first_and_cut_to_a_line(facts: Mapping[str, 
 
 def test_of_tags_only_those_that_differ_are_told() -> None:
     renamed = Live("vol-1", {"tags": DISK.labels | {"Name": "other"}})
-    assert decide.differing(DISK, renamed) == "tags {'Name': 'other'} -> {'Name': 'shop-dev-disk'}"
+    assert decide.differing(DISK, renamed) == "tags Name other -> shop-dev-disk"
 
 
 def test_tags_are_compared_with_all_the_labels_of_a_step() -> None:
     assert decide.differing(DISK, Live("vol-1", {"tags": DISK.labels})) == ""
-    assert decide.differing(DISK, Live("vol-1", {"tags": {}})).startswith("tags {} -> {'Name': 'shop-dev-disk'")
+    assert decide.differing(DISK, Live("vol-1", {"tags": {}})).startswith("tags Name absent -> shop-dev-disk, ")
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 1), (10, 1), (20, 2), (149, 14.9), (150, 15), (9000, 15)])

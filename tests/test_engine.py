@@ -16,7 +16,7 @@ from provisioner.decide import TRIES
 from provisioner.engine import Engine
 from provisioner.errors import AwsError, classify, remedy
 from provisioner.events import Event
-from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown
+from provisioner.kit import Burdens, Call, Live, Objection, Reader, Stack, Step, Unknown
 from provisioner.loop import UNSENT
 from provisioner.wiring import Failure, Outcome
 from state.record import State
@@ -103,6 +103,10 @@ class Fake(Aws):
         self.after: Callable[[Call], None] = lambda call: None
         self.looks = 0
         self.made = 0
+        self.tokens: list[str] = []
+        """Of every create, in order."""
+        self.remembers = False
+        """Whether a create with a token that was seen before makes nothing, as EC2 remembers what it has deleted."""
 
     def view(self, since: int = 0) -> Any:
         return self
@@ -118,20 +122,26 @@ class Fake(Aws):
 
     def perform(self, call: Call, token: str = "") -> Any:
         named = {being.id: name for name, being in self.beings.items()}
-        subject = call.params.get("Name") or named[call.params["Id"]]
+        subject = call.params.get("Name") or named.get(call.params["Id"])
+        if subject is None:
+            raise refusal("InvalidVpcID.NotFound")
         self.before(call)
         self.performed.append(f"{call.method.partition('_')[0]} {subject}")
+        if call.creates:
+            self.tokens.append(token)
         script = self.scripts.get(self.performed[-1]) or self.scripts.get(call.method.partition("_")[0])
         code = script.codes.pop(0) if script and script.codes else ""
-        response = self._do(call, subject) if not code or (script and script.done) else {}
+        response = self._do(call, subject, token) if not code or (script and script.done) else {}
         self.after(call)
         self.tick()
         if code:
             raise refusal(code)
         return response
 
-    def _do(self, call: Call, name: str) -> dict[str, str]:
+    def _do(self, call: Call, name: str, token: str) -> dict[str, str]:
         if call.method == "create_thing":
+            if self.remembers and token in self.tokens[:-1]:
+                return {"ThingId": f"thing-{self.made}"}
             self.made += 1
             now = self.clock.now()
             id = f"thing-{self.made}"
@@ -162,7 +172,7 @@ class Bench:
             journal=Journal.open(self.path, HERE, rename),
             clock=self.clock,
             workers=Inline(),
-            kinds={"Thing": Thing, "Treasure": Treasure},
+            kinds={"Thing": Thing, "Treasure": Treasure, "Chest": Chest},
             stack=STACK,
             tell=self.events.append,
             window=window,
@@ -546,3 +556,140 @@ def test_a_stopped_run_waits_for_nobody(bench: Bench) -> None:
     engine.tell = stop
     assert bench.provision(thing("a"), engine=engine).interrupted
     assert bench.passed < 2
+
+
+# What a run remembers, and what it does not.
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chest(Thing):
+    """A thing with something inside, which may be protected, and which leaves a receipt."""
+
+    guards: list[str] = field(default_factory=list)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        inside = list(live.contents)
+        yield Call("fake.delete_thing", Id=live.id, **({"Inside": inside} if inside else {}))
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        guards = [Objection(self.name, f"{live.id} is guarded", flag) for flag in self.guards]
+        return Burdens(contents=["diary"], protections=guards)
+
+    def remains(self, live: Live) -> str:
+        return f"a receipt of {live.id}"
+
+
+def test_a_create_repeated_by_the_same_run_carries_the_same_token(bench: Bench) -> None:
+    bench.cloud.scripts["create"] = Script(["Unreachable"] * 2)
+    bench.provision(thing("a"))
+    assert len(bench.cloud.tokens) == 3
+    assert len(set(bench.cloud.tokens)) == 1
+
+
+def test_a_create_after_a_deletion_by_others_carries_another_token(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    del bench.cloud.beings["a"]
+    bench.provision(thing("a"))
+    assert len(set(bench.cloud.tokens)) == 2
+
+
+def test_a_newborn_seen_and_deleted_before_it_was_settled_does_not_block_its_step_for_ever(bench: Bench) -> None:
+    def die(call: Call) -> None:
+        if call.method == "resize_thing":
+            raise Killed
+
+    bench.cloud.before = die
+    with pytest.raises(Killed):
+        bench.provision(thing("a", size=2))
+    bench.cloud.before = lambda call: None
+    del bench.cloud.beings["a"]
+    bench.cloud.remembers = True
+    assert bench.provision(thing("a", size=2)).results == {"a": "settled"}
+    assert len(set(bench.cloud.tokens)) == 2
+
+
+def test_what_is_left_behind_is_told_only_of_what_is_gone(bench: Bench) -> None:
+    chest = Chest(name="a", stack=STACK)
+    bench.provision(chest)
+    bench.cloud.scripts["delete"] = Script(["AccessDenied"])
+    assert bench.teardown(chest).remains == ()
+    assert bench.teardown(chest).remains == ("a receipt of thing-1",)
+
+
+def test_a_protection_that_comes_after_the_first_look_stops_the_step_and_names_its_flag(bench: Bench) -> None:
+    chest = Chest(name="a", stack=STACK)
+    bench.provision(chest)
+    engine = bench.engine()
+    sight = engine.look([chest], tearing=True)
+    chest.guards.append("--no-guard")
+    outcome = engine.teardown(sight)
+    assert (codes(outcome), outcome.failures[0].remedy) == ({"a": "Protected"}, "--no-guard")
+    assert bench.cloud.performed == ["create a"]
+
+
+def test_of_what_is_inside_the_journal_keeps_no_word(bench: Bench) -> None:
+    chest = Chest(name="a", stack=STACK)
+    bench.provision(chest)
+    bench.cloud.scripts["delete"] = Script(["AccessDenied"])
+    bench.teardown(chest)
+    assert bench.written["a"]["calls"][0]["operation"] == "fake.delete_thing"
+    assert "diary" not in bench.path.read_text()
+
+
+def test_a_step_that_is_built_again_after_half_a_teardown_is_not_called_leaving(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.cloud.scripts["delete"] = Script(["AccessDenied"])
+    bench.teardown(thing("a"))
+    bench.cloud.scripts["resize"] = Script(["AccessDenied"])
+    bench.provision(thing("a", size=2))
+    assert bench.written["a"]["status"] == "failed"
+    bench.cloud.before = lambda call: statuses.append(bench.written["a"]["status"])
+    statuses: list[str] = []
+    bench.provision(thing("a", size=2))
+    assert statuses == ["pending"]
+
+
+def test_waits_for_one_thing_do_not_shorten_the_patience_for_another(bench: Bench) -> None:
+    bench.cloud.slow["a"] = LINGERING * 2
+    bench.cloud.scripts["resize"] = Script(["InvalidDBClusterStateFault"])
+    assert bench.provision(thing("a", size=2)).results == {"a": "settled"}
+
+
+def test_gone_in_a_teardown_is_waited_out_while_reads_lag(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.clock.sleep(WINDOW)
+    bench.cloud.scripts["delete"] = Script(["InvalidVpcID.NotFound"] * 99)
+    until = bench.clock.now() + WINDOW / 2
+
+    def vanish(event: Event) -> None:
+        if bench.clock.now() >= until:
+            bench.cloud.beings.pop("a", None)
+
+    engine = bench.engine()
+    engine.tell = vanish
+    assert engine.teardown(engine.look([thing("a")], tearing=True)).results == {"a": "gone"}
+    assert bench.cloud.performed.count("delete a") == 1
+
+
+def test_a_clock_put_back_makes_nothing_lie_ahead(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    del bench.cloud.beings["a"]
+    bench.clock.time -= 3600
+    begun = bench.clock.now()
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.clock.now() - begun <= WINDOW
+
+
+def test_a_record_of_an_unknown_kind_is_told_and_kept(bench: Bench) -> None:
+    bench.provision(thing("a"))
+    bench.path.write_text(bench.path.read_text().replace('"Thing"', '"Newfangled"'))
+    failures = bench.engine().look([]).failures
+    assert [(each.step, each.code) for each in failures] == [("a", "UnknownKind")]
+
+
+def test_a_signal_within_a_signal_is_harmless(bench: Bench) -> None:
+    engine = bench.engine()
+    nested = bench.clock.stopped.set
+    bench.clock.stopped.set = lambda: (engine.stop(), nested())[1]  # type: ignore[method-assign]
+    engine.stop()
+    assert bench.clock.stopped.is_set()

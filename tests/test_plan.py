@@ -172,6 +172,9 @@ def test_a_step_is_planned_with_its_status_and_the_reason(live: Live | None, sta
     assert (planned.status, planned.reason, planned.calls) == (status, reason, ())
 
 
+LEFT = "v-1 left the environment file, and to remove it deletes all it holds"
+
+
 class Lamp(Vault):
     """A step whose loss loses nothing."""
 
@@ -203,10 +206,16 @@ def test_what_is_broken_and_holds_no_data_is_planned_with_its_replacement() -> N
             False,
             ["v-1 has the name shop-dev-vault and not the tags of this stack"],
         ),
-        (sight(Live("v-1", foreign="aws ...")), set(), True, []),
+        (
+            sight(Live("v-1", foreign="aws ...")),
+            set(),
+            True,
+            ["v-1 has the name shop-dev-vault and not the tags of this stack"],
+        ),
         (sight(Live("v-1", broken="out of order")), set(), False, ["v-1: out of order"]),
-        (sight(Live("v-1"), leftover=True), set(), False, ["v-1 left the environment file and holds data"]),
+        (sight(Live("v-1"), leftover=True), set(), False, [LEFT]),
         (sight(Live("v-1"), leftover=True), {"delete_data"}, False, []),
+        (sight(Live("v-1", busy="deleting"), leftover=True), set(), False, []),
         (sight(Live("v-1"), leftover=True), set(), True, []),
         (sight(None, leftover=True), set(), False, []),
         (sight(Live("v-1", {"size": 2}), leftover=True), {"delete_data"}, False, []),
@@ -215,7 +224,7 @@ def test_what_is_broken_and_holds_no_data_is_planned_with_its_replacement() -> N
             sight(Live("v-1"), leftover=True, protections=(PROTECTED,)),
             set(),
             False,
-            ["v-1 left the environment file and holds data", "is protected"],
+            [LEFT, "is protected"],
         ),
     ],
 )
