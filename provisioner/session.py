@@ -29,7 +29,7 @@ from steps import KINDS
 Target = Literal["local", "aws"]
 WINDOWS: Mapping[Target, float] = {"local": 0.0, "aws": 60.0}
 """Seconds for which a target may not show yet what was done."""
-LINGERING: Mapping[Target, float] = {"local": 10.0, "aws": 900.0}
+LINGERING: Mapping[Target, float] = {"local": 30.0, "aws": 900.0}
 """Seconds for which what was deleted may still hold on to what it used."""
 
 

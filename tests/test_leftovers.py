@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_what_left_the_file_stays_while_the_rest_is_not_settled(tmp_path: Path) 
     vpc = sought["Subnets"][0]["VpcId"]
     made = world.client("ec2").create_subnet(VpcId=vpc, CidrBlock="10.30.224.0/24")["Subnet"]["SubnetId"]
     world.client("ec2").create_tags(Resources=[made], Tags=[*own, *identity])
-    outcome = session.engine.provision(sight, fresh=True)
+    outcome = session.engine.provision(replace(sight, since=session.aws.tick()))
     assert [(failure.step, failure.code) for failure in outcome.failures] == [("private-1", "Ambiguous")]
     assert private in outcome.failures[0].message
     assert "nat-1" not in outcome.results

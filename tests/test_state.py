@@ -322,10 +322,12 @@ def test_an_id_that_changes_or_goes_stays_in_the_past(path: Path) -> None:
     assert Journal.open(path, HERE).past("vpc") == journal.past("vpc")
 
 
-def test_a_step_that_leaves_goes_on_leaving_through_its_calls(path: Path) -> None:
+def test_a_step_is_leaving_while_calls_tear_it_down_and_pending_while_they_build_it(path: Path) -> None:
     journal = settled(path)
-    journal.leaving("vpc")
-    journal.intend("vpc", "Vpc", [("ec2.delete_vpc", "d3", {"VpcId": "vpc-1"})], at=10)
+    journal.intend("vpc", "Vpc", [TAG], at=9, leaving=True)
+    journal.intend("vpc", "Vpc", [TAG], at=9)
+    assert [each.status for each in journal.state.steps.values()] == ["pending"]
+    journal.intend("vpc", "Vpc", [("ec2.delete_vpc", "d3", {"VpcId": "vpc-1"})], at=10, leaving=True)
     assert [each.status for each in journal.state.steps.values()] == ["leaving"]
     journal.failed("vpc")
     assert [each.status for each in journal.state.steps.values()] == ["failed"]
@@ -333,7 +335,6 @@ def test_a_step_that_leaves_goes_on_leaving_through_its_calls(path: Path) -> Non
 
 def test_nothing_is_made_up_about_a_step_never_recorded(journal: Journal) -> None:
     journal.failed("vpc")
-    journal.leaving("vpc")
     journal.gone("vpc")
     assert journal.state == HERE
 
