@@ -10,6 +10,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from difflib import get_close_matches
 from typing import Any
 
 import boto3
@@ -29,6 +30,7 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from provisioner import retry
@@ -67,6 +69,7 @@ def options(parallelism: int) -> Config:
 
 def connect(region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
     """Speak to AWS as the user's environment says: profile, credential chain, ``AWS_ENDPOINT_URL``."""
+    _existing(region)
     try:
         session: Any = boto3.Session(region_name=region)
     except BotoCoreError as error:
@@ -78,10 +81,21 @@ def connect_local(endpoint: str, region: str, parallelism: int, clock: Clock, to
     """Speak to the embedded cloud and to nothing else, whatever the user's environment says."""
     from provisioner.local import wire
 
+    _existing(region)
     session: Any = wire.isolated_session(region)
     settings = wire.client_options(endpoint)
     settings["config"] = settings["config"].merge(options(parallelism))
     return Aws(lambda service: session.client(service, **settings), clock, told)
+
+
+def _existing(region: str) -> None:
+    """Refuse a region that botocore's partitions do not list: its endpoint has no address, and asking would only
+    be repeated until the deadline."""
+    partitions = Loader().load_data("partitions")["partitions"]
+    regions = sorted(name for partition in partitions for name in partition["regions"])
+    if region not in regions:
+        near = "".join(f"; did you mean {name}?" for name in get_close_matches(region, regions, 1))
+        raise AwsError(f"region {region}", "UnknownRegion", f"there is no such region{near}", Verdict.FATAL)
 
 
 class _Answer:

@@ -98,6 +98,7 @@ _REMEDIES = {
     ),
     "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
     "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
+    "UnknownRegion": "correct the key region in the environment file; if AWS has just opened it, upgrade boto3",
     "Unreachable": f"check the network and the endpoint, {_AGAIN}",
     "Misconfigured": f"correct the AWS settings in the environment or in ~/.aws/config, {_AGAIN}",
 }

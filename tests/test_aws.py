@@ -679,3 +679,10 @@ def test_every_client_has_the_same_settings() -> None:
     assert settings.retries == {"total_max_attempts": 1}
     assert (settings.max_pool_connections, options(2).max_pool_connections) == (40, 10)
     assert 0 < settings.connect_timeout <= settings.read_timeout <= 60
+
+
+def test_a_region_that_does_not_exist_is_refused_at_once_with_the_nearest_that_does() -> None:
+    with pytest.raises(AwsError, match="did you mean us-east-2") as told:
+        connect_local("http://127.0.0.1:1", "us-east-9", 1, VirtualClock(), lambda *_: None)
+    assert (told.value.code, told.value.verdict) == ("UnknownRegion", Verdict.FATAL)
+    assert "key region" in told.value.remedy
