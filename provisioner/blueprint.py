@@ -19,6 +19,7 @@ from steps.default_security_group import DefaultSecurityGroup
 from steps.elastic_ip import ElasticIp
 from steps.internet_gateway import InternetGateway
 from steps.nat_gateway import NatGateway
+from steps.rds import ENGINE
 from steps.route_table import RouteTable
 from steps.security_group import SecurityGroup
 from steps.security_rules import Rule, SecurityRules
@@ -92,7 +93,7 @@ def _database(
     yield SecurityRules(name="database-rules", group=group, rules=(reach,), **common)
     subnet_group = DbSubnetGroup(name="cluster-subnets", subnets=tuple(private), **common)
     major = choices.version.split(".")[0]
-    parameters = DbParameters(name=f"cluster-parameters-{major}", family=f"aurora-postgresql{major}", **common)
+    parameters = DbParameters(name=f"cluster-parameters-{major}", family=f"{ENGINE}{major}", **common)
     yield from (subnet_group, parameters)
     named = {"database": "name", "port": "port", "master_user": "master_user", "kms_key": "kms_key"}
     unnamed = settings.implied("database", *named.values())

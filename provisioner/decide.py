@@ -101,11 +101,11 @@ def standing(step: Step, live: Live, touched: bool = False) -> Failed | None:
     if live.foreign:
         return Failed(
             "Foreign",
-            f"{live.id} has the name {step.label} and not the tags of this stack",
+            f"{live.id} stands in the place of {step.label} and has not the tags of this stack",
             f"if it is yours, take it over with: {live.foreign}",
         )
-    if live.broken and (step.holds_data or touched):
-        again = "save what it holds, delete it by hand" if step.holds_data else "nothing to do by hand"
+    if live.broken and (step.holds_data or live.cure or touched):
+        again = live.cure or ("save what it holds, delete it by hand" if step.holds_data else "nothing to do by hand")
         return Failed("Broken", f"{live.id}: {live.broken}", f"{again}, then run the same command again")
     if changed := sorted(step.differences(live) & step.fixed):
         told = ", ".join(f"{key} is {live.facts[key]}, wanted {getattr(step, key)}" for key in changed)

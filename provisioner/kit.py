@@ -137,6 +137,8 @@ class Live:
     """What AWS is still doing (``creating``), if it is."""
     broken: str = ""
     """AWS's reason why this will never become usable, if so."""
+    cure: str = ""
+    """What has to be done by hand about it being broken, where it must not be replaced."""
     foreign: str = ""
     """The command that would tag it as ours, if it has our name and not our tags."""
     leaving: bool = False

@@ -77,7 +77,7 @@ def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Obj
 def _toward_wish(seen: Seen) -> Planned:
     status = decide.status(seen.step, seen.live)
     calls = _flat(seen.step.provision(seen.live)) if status in ("absent", "differs") else ()
-    if seen.live and status == "broken" and not seen.step.holds_data:
+    if seen.live and status == "broken" and decide.standing(seen.step, seen.live) is None:
         calls = _flat(chain(seen.step.teardown(seen.live), seen.step.provision(None)))
     if seen.live is None:
         reason = "new"

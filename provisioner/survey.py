@@ -6,7 +6,6 @@ because AWS's answer changed. Reads only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Any
 
 from provisioner.config import Settings
 from provisioner.kit import Objection, Reader, Stack, tags_of
+from steps.rds import ENGINE, numbers
 
-ENGINE = "aurora-postgresql"
 Recall = Callable[[str], Mapping[str, Any]]
 """Gives the specification a step was last settled with, empty if none is remembered."""
 
@@ -55,21 +54,26 @@ def identify(aws: Reader) -> Identity:
     return Identity(account=answer["Account"], partition=answer["Arn"].split(":")[1])
 
 
-def choose(settings: Settings, stack: Stack, aws: Reader, recall: Recall, workers: Executor) -> Choices:
-    """Make the choices; raises Refused where the region has none to offer."""
-    zones = workers.submit(_zones, settings.network.zones, stack, aws, recall)
+def choose(
+    settings: Settings, stack: Stack, aws: Reader, recall: Recall, workers: Executor, strict: bool = True
+) -> Choices:
+    """Make the choices; raises Refused where the region has none to offer.
+
+    Unless ``strict``: what stands can be looked at and torn down whatever the region offers now.
+    """
+    zones = workers.submit(_zones, settings.network.zones, stack, aws, recall, strict)
     cidr = workers.submit(_cidr, settings, stack, aws, recall)
     cluster = workers.submit(_cluster, stack, aws, recall)
     version, port = "", 0
     if settings.database is not None:
         running = cluster.result()
-        version = _version(settings.database.engine_version, running.get("version"), stack.region, aws)
+        version = _version(settings.database.engine_version, running.get("version"), stack.region, aws, strict)
         kept = running.get("port") if settings.implied("database", "port") else None
         port = kept or settings.database.port
     return Choices(zones=zones.result(), cidr=cidr.result(), version=version, port=port)
 
 
-def _zones(wanted: int, stack: Stack, aws: Reader, recall: Recall) -> tuple[str, ...]:
+def _zones(wanted: int, stack: Stack, aws: Reader, recall: Recall, strict: bool) -> tuple[str, ...]:
     """Give every slot its zone. Local and Wavelength zones do not count: Aurora and NAT do not run there."""
     subnets = aws.ours("ec2.describe_subnets", stack)
     taken = {_step(subnet).rpartition("-")[2]: subnet["AvailabilityZone"] for subnet in subnets}
@@ -79,11 +83,11 @@ def _zones(wanted: int, stack: Stack, aws: Reader, recall: Recall) -> tuple[str,
     offered = sorted(zone["ZoneName"] for zone in aws.items("ec2.describe_availability_zones", Filters=usual))
     free = iter(zone for zone in offered if zone not in chosen)
     zones = [zone or next(free, None) for zone in chosen]
-    if None in zones:
+    if None in zones and strict:
         what = f"{stack.region} offers {len(offered)} availability zones"
         remedy = "write 2, or another region" if len(offered) >= 2 else "write another region"
         raise Refused([Objection("network.zones", what, remedy)])
-    return tuple(str(zone) for zone in zones)
+    return tuple(zone for zone in zones if zone)
 
 
 def _cidr(settings: Settings, stack: Stack, aws: Reader, recall: Recall) -> str:
@@ -102,7 +106,7 @@ def _cluster(stack: Stack, aws: Reader, recall: Recall) -> dict[str, Any]:
     return {key: remembered[key] for key in ("version", "port") if key in remembered}
 
 
-def _version(wanted: str | None, running: str | None, region: str, aws: Reader) -> str:
+def _version(wanted: str | None, running: str | None, region: str, aws: Reader, strict: bool) -> str:
     """Choose the exact version: what runs if it is enough, else the nearest offered; never an older one."""
     if running and (wanted is None or numbers(running) >= numbers(wanted)):
         return running
@@ -113,16 +117,13 @@ def _version(wanted: str | None, running: str | None, region: str, aws: Reader) 
     offered = sorted({row["EngineVersion"] for row in rows}, key=numbers)
     major = [version for version in offered if numbers(version)[0] == numbers(wanted)[0]]
     enough = [version for version in major if numbers(version) >= numbers(wanted)]
+    if not (enough or strict):
+        return running or wanted
     if not enough:
         what = f"Aurora PostgreSQL {wanted} is not offered in {region}"
         choice = ", ".join(major or sorted({version.split(".")[0] for version in offered}, key=int))
         raise Refused([Objection("database.engine_version", what, f"write one of {choice}, or leave the key out")])
     return str(enough[0] if "." in wanted else enough[-1])
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Read a version so that versions compare: ``16.10`` is after ``16.9``."""
-    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def _step(item: Mapping[str, Any]) -> str:

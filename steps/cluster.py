@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from provisioner.kit import Burdens, Call, Live, Objection, Reader, Ref, Step
@@ -49,7 +48,7 @@ class Cluster(Step):
     port: int
     master_user: str
     kms_key: str | None = None
-    """Key id, ARN or alias (which is not compared: it may point elsewhere by now); ``None`` is AWS's own key."""
+    """Key id, ARN or alias, which is compared by what it points to now; ``None`` is AWS's own key."""
     backup_days: int = 1
     deletion_protection: bool = False
     iam_authentication: bool = True
@@ -69,7 +68,12 @@ class Cluster(Step):
     listing = "rds.describe_db_clusters"
 
     def observe(self, aws: Reader) -> Live | None:
-        return rds.look(aws, self, "DBCluster", "Status", self._facts)
+        live = rds.look(aws, self, "DBCluster", "Status", self._facts)
+        if live is None or live.facts.get("kms_key") in (None, self.kms_key) or "alias/" not in str(self.kms_key):
+            return live
+        key = (aws.ask("kms.describe_key", KeyId=self.kms_key) or {}).get("KeyMetadata", {}).get("Arn")
+        same = key == live.facts["kms_key"]
+        return replace(live, facts={**live.facts, "kms_key": self.kms_key}) if same else live
 
     def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
         facts = {field: found[told] for field, (told, _) in NAMES.items() if told in found}
@@ -79,9 +83,9 @@ class Cluster(Step):
             for field, told in SCALING.items()
             if field != "auto_pause_seconds" or not scaling.get("MinCapacity")  # AWS knows no pause above 0 ACU
         }
-        if isinstance(self.version, str) and _numbers(facts["version"]) >= _numbers(self.version):
+        if isinstance(self.version, str) and rds.numbers(facts["version"]) >= rds.numbers(self.version):
             facts["version"] = self.version
-        if self.kms_key and "alias/" not in self.kms_key:
+        if self.kms_key:
             facts["kms_key"] = self.kms_key if key.endswith(self.kms_key) else key
         groups = [each["VpcSecurityGroupId"] for each in found.get("VpcSecurityGroups", ())]
         kept = self.final_snapshot and not self.skip_final_snapshot
@@ -91,7 +95,7 @@ class Cluster(Step):
             "cluster_endpoint": found.get("Endpoint"),
             "reader_endpoint": found.get("ReaderEndpoint"),
             "secret_arn": found.get("MasterUserSecret", {}).get("SecretArn"),
-            "snapshot": f"{self.label}-final-{found['DbClusterResourceId'].lower()}" if kept else "",
+            "snapshot": f"{found['DBClusterIdentifier']}-final-{found['DbClusterResourceId'].lower()}" if kept else "",
         }
 
     def _settings(self, names: Collection[str]) -> dict[str, Any]:
@@ -111,7 +115,7 @@ class Cluster(Step):
             yield Call(
                 "rds.create_db_cluster",
                 DBClusterIdentifier=self.label,
-                Engine="aurora-postgresql",
+                Engine=rds.ENGINE,
                 ManageMasterUserPassword=True,
                 **self._settings({*NAMES, *SCALING, "security_groups"}),
                 **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
@@ -124,11 +128,11 @@ class Cluster(Step):
             return
         yield from rds.retag(self, live)
         changes = self._settings(different)
-        if "version" in different and (major := _numbers(self.version)[0]) > _numbers(live.facts["version"])[0]:
+        if "version" in different and (major := rds.numbers(self.version)[0]) > rds.numbers(live.facts["version"])[0]:
             changes |= self._settings({"parameter_group"})
             changes |= {
                 "AllowMajorVersionUpgrade": True,
-                "DBInstanceParameterGroupName": f"default.aurora-postgresql{major}",
+                "DBInstanceParameterGroupName": f"default.{rds.ENGINE}{major}",
             }
         if changes:
             yield Call("rds.modify_db_cluster", DBClusterIdentifier=live.id, ApplyImmediately=True, **changes)
@@ -153,7 +157,3 @@ class Cluster(Step):
     def outputs(self, live: Live) -> Mapping[str, Any]:
         names = ("cluster_endpoint", "reader_endpoint", "port", "database", "secret_arn")
         return {name: live.facts.get(name) for name in names}
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
 from steps import rds
 from steps.cluster import Cluster
 from steps.tags import pairs
@@ -39,8 +39,26 @@ class DbInstance(Step):
 
     def observe(self, aws: Reader) -> Live | None:
         live = rds.look(aws, self, "DBInstance", "DBInstanceStatus", self._facts)
+        if live is None or live.foreign:
+            return live
         # A cluster whose instances are all in deletion can be deleted: nobody needs to wait for them to be gone.
-        return live and replace(live, leaving=live.facts.get("status") == "deleting")
+        leaving, cure = live.facts["status"] == "deleting", self._cure(aws, live) if live.broken else ""
+        return replace(live, leaving=leaving, cure=cure)
+
+    def _cure(self, aws: Reader, live: Live) -> str:
+        """Say what to do by hand unless another one in its place helps and somebody serves meanwhile."""
+        if not rds.replaceable(live.facts["status"]):
+            return "put that right"
+        others = [
+            item
+            for item in aws.items(self.listing)
+            if item.get("DBClusterIdentifier") == live.facts["cluster"]
+            and item["DBInstanceIdentifier"] != live.id
+            and item["DBInstanceStatus"] == "available"
+            and self.stack.owns(tags_of(item))
+        ]
+        reboot = f"aws rds reboot-db-instance --db-instance-identifier {live.id}"
+        return "" if others else f"no other instance serves its cluster, so it is not replaced: try {reboot}"
 
     def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
         return {field: found[told] for field, told in NAMES.items() if told in found}
@@ -50,7 +68,7 @@ class DbInstance(Step):
             yield Call(
                 "rds.create_db_instance",
                 DBInstanceIdentifier=self.label,
-                Engine="aurora-postgresql",
+                Engine=rds.ENGINE,
                 AvailabilityZone=self.zone,
                 **{told: getattr(self, field) for field, told in NAMES.items()},
                 Tags=pairs(self),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Stack, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Stack, Step
 from steps import rds
-from steps.tags import found_tags, pairs
+from steps.tags import pairs
 
 LOOK = ("rds.describe_db_cluster_parameter_groups", "DBClusterParameterGroup")
 
@@ -29,20 +30,15 @@ class DbParameters(Step):
     fixed = frozenset({"family"})
 
     def observe(self, aws: Reader) -> Live | None:
-        found = rds.group(aws, self, *LOOK)
-        if found is None:
-            return None
-        if not self.claims(tags_of(found)):
-            return Live(self.label, foreign=rds.adoption(found["DBClusterParameterGroupArn"], self))
+        return rds.group(aws, self, *LOOK, partial(self._facts, aws))
+
+    def _facts(self, aws: Reader, found: Mapping[str, Any]) -> dict[str, Any]:
         changed = aws.items("rds.describe_db_cluster_parameters", DBClusterParameterGroupName=self.label, Source="user")
         values = {each["ParameterName"]: each.get("ParameterValue", "") for each in changed}
-        facts = {
+        return {
             "family": found["DBParameterGroupFamily"],
             "parameters": {key: value for key, value in values.items() if key in self.parameters},
-            "tags": found_tags(self, found),
-            "arn": found["DBClusterParameterGroupArn"],
         }
-        return Live(self.label, facts)
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step
 from steps import rds
 from steps.order import as_wanted
 from steps.subnet import Subnet
-from steps.tags import found_tags, pairs
+from steps.tags import pairs
 
 LOOK = ("rds.describe_db_subnet_groups", "DBSubnetGroup")
 
@@ -21,18 +22,10 @@ class DbSubnetGroup(Step):
     subnets: tuple[Ref[Subnet], ...]
 
     def observe(self, aws: Reader) -> Live | None:
-        found = rds.group(aws, self, *LOOK)
-        if found is None:
-            return None
-        if not self.claims(tags_of(found)):
-            return Live(self.label, foreign=rds.adoption(found["DBSubnetGroupArn"], self))
-        subnets = [each["SubnetIdentifier"] for each in found["Subnets"]]
-        facts = {
-            "subnets": as_wanted(self.subnets, subnets),
-            "tags": found_tags(self, found),
-            "arn": found["DBSubnetGroupArn"],
-        }
-        return Live(self.label, facts)
+        return rds.group(aws, self, *LOOK, self._facts)
+
+    def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        return {"subnets": as_wanted(self.subnets, [each["SubnetIdentifier"] for each in found["Subnets"]])}
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:

@@ -32,6 +32,12 @@ class Rule:
     to_port: int | None = None
     """The last port (for ICMP the code), ``None`` where it is the first one."""
 
+    def __str__(self) -> str:
+        ports = "" if self.port is None else f" {self.port}" + (f"-{self.to_port}" if self.to_port is not None else "")
+        way = "from" if self.direction == "in" else "to"
+        protocol = "everything" if self.protocol == "-1" else self.protocol
+        return f"{protocol}{ports} {way} {self.peer}" + (f" ({self.description})" if self.description else "")
+
 
 NEWBORN = Rule("out", None, "0.0.0.0/0", protocol="-1")
 """The rule AWS gives every new group: everything may leave."""

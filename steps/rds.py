@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Stack, Step, tags_of
+from provisioner.kit import Ambiguous, Call, Live, Reader, Stack, Step, tags_of
 from steps.tags import found_tags, pairs
+
+ENGINE = "aurora-postgresql"
 
 USABLE = frozenset({"available", "stopped", "storage-optimization", "storage-initialization"})
 """Statuses in which nothing is under way that would refuse a change, or that could take a day (the storage ones)."""
@@ -32,6 +35,17 @@ BROKEN = {
 is what harms least. Source: Aurora User Guide, "Viewing cluster status"."""
 
 
+REPLACEABLE = frozenset(
+    {"failed", "incompatible-create", "incompatible-restore", "insufficient-capacity", "restore-error"}
+)
+"""Broken in itself; in the other statuses it is the key, the network or the parameters, which a new one would share."""
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Read a version so that versions compare: ``16.10`` is after ``16.9``."""
+    return tuple(map(int, re.findall(r"\d+", version)))
+
+
 def busy(status: str, pending: Collection[str] = ()) -> str:
     """Say what RDS is still doing; ``pending`` names changes it has accepted and not yet made."""
     if broken(status):
@@ -47,21 +61,32 @@ def broken(status: str) -> str:
     return f"{status}: {BROKEN[status]}" if status in BROKEN else ""
 
 
+def replaceable(status: str) -> bool:
+    """Tell whether another instance in its place would be spared what broke this one."""
+    return status.replace("_", "-") in REPLACEABLE
+
+
 def look(
     aws: Reader, step: Step, noun: str, status: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]
 ) -> Live | None:
-    """Look for the cluster or instance of the step's name; ``read`` takes its facts from what AWS tells of it.
+    """Look for the step's cluster or instance; ``read`` takes its facts from what AWS tells of it.
 
-    Changes that AWS has accepted and holds back (PendingModifiedValues) are told as made, and it as busy.
+    What carries the step's tags is the step's, whatever its identifier, for those can be changed; only where nothing
+    does, what has the step's name is foreign. Changes that AWS has accepted and holds back (PendingModifiedValues)
+    are told as made, and it as busy.
     """
-    for item in aws.items(step.listing):
-        if item[f"{noun}Identifier"] == step.label:
-            arn, pending = item[f"{noun}Arn"], item.get("PendingModifiedValues", {})
-            if not step.claims(tags_of(item)):
-                return Live(step.label, foreign=adoption(arn, step))
-            facts = {"arn": arn, "status": item[status], "tags": found_tags(step, item)}
-            facts |= read({**item, **pending})
-            return Live(step.label, facts, busy=busy(item[status], pending), broken=broken(item[status]))
+    items, name = aws.items(step.listing), f"{noun}Identifier"
+    own = [item for item in items if step.claims(tags_of(item))]
+    if len(own) > 1:
+        raise Ambiguous(step.name, sorted(item[name] for item in own))
+    for item in own:
+        pending = item.get("PendingModifiedValues", {})
+        facts = {"arn": item[f"{noun}Arn"], "status": item[status], "tags": found_tags(step, item)}
+        facts |= read({**item, **pending})
+        return Live(item[name], facts, busy=busy(item[status], pending), broken=broken(item[status]))
+    for item in items:
+        if item[name] == step.label:
+            return Live(step.label, foreign=adoption(item[f"{noun}Arn"], step))
     return None
 
 
@@ -82,12 +107,20 @@ def description(step: Step) -> str:
     return f"{step.kind} {step.name} of {step.stack.name}"
 
 
-def group(aws: Reader, step: Step, operation: str, noun: str) -> Mapping[str, Any] | None:
-    """Find the group of the step's name, together with its tags, which a describe of groups does not return."""
+def group(
+    aws: Reader, step: Step, operation: str, noun: str, read: Callable[[Mapping[str, Any]], dict[str, Any]]
+) -> Live | None:
+    """Look for the group of the step's name, which cannot change, and ask for its tags, which a describe of groups
+    does not return; ``read`` takes its facts from what AWS tells of it."""
     for item in aws.items(operation):
         if item[f"{noun}Name"] == step.label:
-            tags = aws.ask("rds.list_tags_for_resource", ResourceName=item[f"{noun}Arn"])
-            return None if tags is None else {**item, **tags}  # None: it went between the two looks
+            arn = item[f"{noun}Arn"]
+            tags = aws.ask("rds.list_tags_for_resource", ResourceName=arn)
+            if tags is None:
+                return None  # it went between the two looks
+            if not step.claims(tags_of(tags)):
+                return Live(step.label, foreign=adoption(arn, step))
+            return Live(step.label, {"arn": arn, "tags": found_tags(step, tags), **read(item)})
     return None
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step
-from steps.tags import born, found_tags, pairs, retag
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from steps.tags import adoption, born, found_tags, retag
 from steps.vpc import Vpc
 
 
@@ -26,9 +24,11 @@ class SecurityGroup(Step):
     listing = "ec2.describe_security_groups"
 
     def observe(self, aws: Reader) -> Live | None:
-        group = aws.mine(self.listing, self)
+        group = aws.mine(self.listing, self) or group_named(aws, self.vpc, self.label)
         if group is None:
-            return self._namesake(aws)
+            return None
+        if not self.claims(tags_of(group)):  # AWS allows no second group of our name in our network
+            return Live(group["GroupId"], foreign=adoption(self, group["GroupId"]))
         facts = {"vpc": group["VpcId"], "description": group["Description"], "tags": found_tags(self, group)}
         return Live(group["GroupId"], facts)
 
@@ -50,19 +50,8 @@ class SecurityGroup(Step):
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {self.output: live.id} if self.output else {}
 
-    def _namesake(self, aws: Reader) -> Live | None:
-        """Find the group that has our name in our network without our tags: AWS allows no second one."""
-        group = group_named(aws, self.vpc, self.label)
-        if group is None:
-            return None
-        return Live(group["GroupId"], foreign=_adoption(self, group["GroupId"]))
-
 
 def group_named(aws: Reader, vpc: Ref[Vpc], name: str) -> Mapping[str, Any] | None:
     """Find a group by its name, which is unique in its network."""
     filters = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "group-name", "Values": [name]}]
     return next(iter(aws.items(SecurityGroup.listing, Filters=filters)), None)
-
-
-def _adoption(step: Step, group_id: str) -> str:
-    return f"aws ec2 create-tags --resources {group_id} --tags {shlex.quote(json.dumps(pairs(step)))}"

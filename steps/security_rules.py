@@ -29,6 +29,11 @@ class SecurityRules(Step):
     """No two of them alike but for their description; CIDR blocks as AWS writes them, without host bits."""
     attendant = True
 
+    def __post_init__(self) -> None:
+        own = self.group.name + SUFFIX if isinstance(self.group, Step) else self.name
+        if not self.name.endswith(SUFFIX) or self.name != own:
+            raise ValueError(f"{self.name}: rules are named after their group, with {SUFFIX} after its name")
+
     def observe(self, aws: Reader) -> Live | None:
         owner = SecurityGroup.restored(self.name.removesuffix(SUFFIX), self.stack)
         group = aws.mine(owner.listing, owner)

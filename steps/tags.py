@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -16,6 +18,11 @@ def pairs(step: Step) -> list[dict[str, str]]:
 def born(resource_type: str, step: Step) -> list[dict[str, Any]]:
     """Give an EC2 create call the tags that make the newborn ours from its first moment."""
     return [{"ResourceType": resource_type, "Tags": pairs(step)}]
+
+
+def adoption(step: Step, resource: str) -> str:
+    """Write the command that would tag a foreign resource of EC2 as the step's."""
+    return f"aws ec2 create-tags --resources {resource} --tags {shlex.quote(json.dumps(pairs(step)))}"
 
 
 def found_tags(step: Step, item: Mapping[str, Any]) -> dict[str, str]:

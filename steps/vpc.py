@@ -1,4 +1,4 @@
-"""The virtual network; knows nothing of what lives in it."""
+"""The virtual network; knows nothing of what of ours lives in it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Step, Unknown
+from provisioner.kit import Burdens, Call, Live, Objection, Reader, Step, Unknown
+from steps.strangers import strangers
 from steps.tags import born, found_tags, retag
 
 
@@ -45,6 +46,13 @@ class Vpc(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_vpc", VpcId=live.id)
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        remedy = "remove it, then run the same command again"
+        inside = strangers(aws, self.stack, str(live.id))
+        return Burdens(
+            protections=[Objection(self.name, f"{each} is in {live.id} and not ours", remedy) for each in inside]
+        )
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {"vpc_id": live.id}

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step
-from steps.order import as_wanted
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from steps.order import as_wanted, members
 from steps.route_table import RouteTable
-from steps.tags import born, found_tags, retag
+from steps.tags import adoption, born, found_tags, retag
 from steps.vpc import Vpc
 
 
@@ -27,7 +27,7 @@ class VpcEndpoint(Step):
     def observe(self, aws: Reader) -> Live | None:
         endpoint = aws.mine(self.listing, self, dead={"State": ("deleted", "Deleted")})
         if endpoint is None:
-            return None
+            return self._rival(aws)
         facts = {
             "vpc": endpoint["VpcId"],
             "service_name": endpoint["ServiceName"],
@@ -60,6 +60,16 @@ class VpcEndpoint(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_vpc_endpoints", VpcEndpointIds=[live.id])
+
+    def _rival(self, aws: Reader) -> Live | None:
+        """Find the endpoint of others whose routes to the service are in our tables already: AWS allows no second."""
+        there = {"vpc-id": self.vpc, "service-name": self.service_name}
+        for endpoint in aws.items(self.listing, Filters=[{"Name": key, "Values": [at]} for key, at in there.items()]):
+            alive = endpoint["State"].lower() in ("pending", "available")
+            routed = not set(members(self.route_tables)).isdisjoint(endpoint.get("RouteTableIds", ()))
+            if alive and routed and not self.claims(tags_of(endpoint)):
+                return Live(endpoint["VpcEndpointId"], foreign=adoption(self, endpoint["VpcEndpointId"]))
+        return None
 
     def _moves(self, live: Live) -> dict[str, list[Any]]:
         found = live.facts["route_tables"]

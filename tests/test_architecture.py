@@ -24,6 +24,7 @@ FREE = ("tests", "benchmarks", "provisioner.local")
 LAYERS = (
     {"provisioner.__main__"},
     {"provisioner.cli"},
+    {"provisioner.command"},
     {"provisioner.session", "provisioner.log", "provisioner.progress", "provisioner.exits"},
     {"provisioner.blueprint", "provisioner.report"},
     {"provisioner.survey", "provisioner.plan"},
@@ -38,7 +39,7 @@ LAYERS = (
 """From what knows most to what knows nothing: a module knows only those below it."""
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 BESIDE = {
-    "steps": {"provisioner.blueprint", "provisioner.session"},
+    "steps": {"provisioner.blueprint", "provisioner.session", "provisioner.survey"},
     "state": {
         "provisioner.wiring",
         "provisioner.course",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 
 from provisioner import plan
+from provisioner.clock import RealClock
 from provisioner.engine import Seen
+from provisioner.kit import Call
 from provisioner.session import Session
 from provisioner.survey import Refused
 from provisioner.wiring import Outcome
 from steps import KINDS
 from tests.census import Census, census, resources
-from tests.world import Watched, World, standing
+from tests.world import Killed, Watched, World, standing
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 WITH_NAT = ("staging", "prod")
@@ -564,3 +567,37 @@ def test_a_version_that_is_not_offered_is_refused_with_those_that_are(
     assert wanted in objection.what
     assert offered in objection.remedy
     assert resources(census(world.client)) == 0
+
+
+def test_a_teardown_resumed_while_the_cluster_is_deleting_names_its_final_snapshot(tmp_path: Path) -> None:
+    def die(number: int, call: Call) -> None:
+        if call.operation == "rds.delete_db_cluster":
+            raise Killed
+
+    world, flags = standing(tmp_path, "prod"), frozenset({"disable_protection", "delete_data"})
+    world.cloud.time_scale = 1.0
+    dead = world.session()
+    assert isinstance(dead.aws, Watched)
+    dead.aws.after = die
+    with pytest.raises(Killed):
+        world.teardown(dead, flags)
+    live = world.look(tearing=True).seen["cluster"].live
+    assert live is not None
+    assert live.busy == "deleting"
+    outcome = world.teardown(flags=flags)
+    assert not outcome.failures
+    assert live.facts["snapshot"] in " ".join(outcome.remains)
+
+
+@pytest.mark.parametrize("parallelism", [1, 10])
+def test_a_pool_of_threads_builds_the_same_as_one_step_after_the_other(tmp_path: Path, parallelism: int) -> None:
+    apart = World(tmp_path / "a", "prod")
+    apart.provision()
+    built = census(apart.client)
+    together = World(tmp_path / "b", "prod")
+    with ThreadPoolExecutor(parallelism) as workers:
+        session = together.session()
+        session.engine.workers, session.engine.clock = workers, RealClock()
+        outcome = session.engine.provision(session.look())
+    assert (set(outcome.results.values()), outcome.failures) == ({"settled"}, ())
+    assert census(together.client) == built

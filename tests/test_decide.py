@@ -207,7 +207,7 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
         Row("what is leaving is waited for", "asleep 1: deleting", live=replace(EXACT, leaving=True)),
         Row(
             "what has our name and not our tags is refused with the command that takes it over",
-            "Foreign | vol-1 has the name shop-dev-disk and not the tags of this stack"
+            "Foreign | vol-1 stands in the place of shop-dev-disk and has not the tags of this stack"
             " | if it is yours, take it over with: aws ec2 create-tags ...",
             live=FOREIGN,
         ),

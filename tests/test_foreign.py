@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from moto.backends import get_backend
 
 from provisioner import plan
 from provisioner.kit import Call, Objection
+from provisioner.local.cloud import ACCOUNT
 from provisioner.session import Session
 from tests.census import Census, census
 from tests.world import Killed, Watched, World, standing
@@ -77,7 +79,7 @@ def test_a_stranger_of_our_name_is_refused_with_the_command_that_adopts_it(
     if state == "lost":
         world.lose_state()
     objection = next(each for each in refusals(world) if each.where == stranger.step)
-    assert "not the tags of this stack" in objection.what
+    assert "has not the tags of this stack" in objection.what
     assert stranger.told in objection.remedy
     planned = {each.step: each for each in plan.provision(world.look())}
     assert planned[stranger.step].status == "foreign"
@@ -118,11 +120,98 @@ def calls(session: Session) -> list[Call]:
 
 
 @EACH
-def test_a_teardown_says_what_it_left_alone(tmp_path: Path, stranger: Stranger) -> None:
+def test_a_teardown_beside_a_stranger_is_refused_before_anything(tmp_path: Path, stranger: Stranger) -> None:
     world = estranged(tmp_path, stranger)
-    name = str(world.look().seen[stranger.step].live.id)  # type: ignore[union-attr]
-    outcome = world.teardown()
-    assert f"{name} is not ours and was left alone" in outcome.remains
+    refused = plan.refusals(world.look(tearing=True), frozenset(), tearing=True)
+    told = [each.remedy for each in refused if each.where == stranger.step]
+    assert any(stranger.told in remedy for remedy in told)
+
+
+def test_a_protected_cluster_that_lost_one_tag_keeps_its_instances(tmp_path: Path) -> None:
+    world = standing(tmp_path, "prod")
+    live = world.look().seen["cluster"].live
+    assert live is not None
+    world.client("rds").remove_tags_from_resource(ResourceName=live.facts["arn"], TagKeys=["provisioner:suffix"])
+    refused = {each.where: each for each in plan.refusals(world.look(tearing=True), frozenset(), tearing=True)}
+    assert "has not the tags of this stack" in refused["cluster"].what
+
+
+def test_a_database_renamed_by_a_foreign_hand_is_still_ours(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    rename_database(world)
+    session = world.session()
+    sight = session.look()
+    assert not list(plan.refusals(sight, frozenset(), tearing=False))
+    assert not session.engine.provision(sight).failures
+    assert calls(session) == []
+    assert not world.teardown(flags=frozenset({"delete_data"})).failures
+    rds = world.client("rds")
+    assert rds.describe_db_clusters()["DBClusters"] == rds.describe_db_instances()["DBInstances"] == []
+
+
+def rename_database(world: World) -> None:
+    """Rename cluster and instance where moto keeps them: it knows no renaming of clusters."""
+    backend: Any = get_backend("rds")[ACCOUNT]["us-east-1"]
+    cluster = backend.clusters.pop("acme-dev-cluster")
+    instance = backend.databases.pop("acme-dev-cluster-1")
+    cluster.db_cluster_identifier = instance.db_cluster_identifier = "acme-dev-cluster-old"
+    instance.db_instance_identifier = "acme-dev-cluster-1-old"
+    backend.clusters["acme-dev-cluster-old"], backend.databases["acme-dev-cluster-1-old"] = cluster, instance
+
+
+def test_another_key_behind_an_alias_is_refused(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    kms, rds = world.client("kms"), world.client("rds")
+    built = rds.describe_db_clusters()["DBClusters"][0]["KmsKeyId"].rpartition("/")[2]
+    other = kms.create_key()["KeyMetadata"]["KeyId"]
+    for alias, key in (("alias/same", built), ("alias/other", other)):
+        kms.create_alias(AliasName=alias, TargetKeyId=key)
+    world.change(database={"kms_key": "alias/same"})
+    assert not refusals(world)
+    world.change(database={"kms_key": "alias/other"})
+    (objection,) = refusals(world)
+    assert objection.where == "cluster"
+    assert "wanted alias/other" in objection.what
+
+
+def test_an_interface_of_others_refuses_the_teardown_of_the_network(tmp_path: Path) -> None:
+    world = standing(tmp_path, "prod")
+    ec2, flags = world.client("ec2"), frozenset({"delete_data", "disable_protection"})
+    assert not list(plan.refusals(world.look(tearing=True, flags=flags), flags, tearing=True))
+    subnet = world.look().seen["private-1"].live
+    assert subnet is not None
+    made = ec2.create_network_interface(SubnetId=subnet.id, Description="AWS Lambda VPC ENI-web")["NetworkInterface"]
+    (objection,) = plan.refusals(world.look(tearing=True, flags=flags), flags, tearing=True)
+    assert objection.where == "vpc"
+    assert made["NetworkInterfaceId"] in objection.what
+    assert "AWS Lambda VPC ENI-web" in objection.what
+
+
+def test_an_endpoint_of_others_on_our_route_tables_is_refused_with_the_command_that_adopts_it(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    ec2, live = world.client("ec2"), world.look().seen["s3-endpoint"].live
+    assert live is not None
+    ec2.delete_tags(Resources=[live.id], Tags=ec2.describe_vpc_endpoints()["VpcEndpoints"][0]["Tags"])
+    (objection,) = refusals(world)
+    assert objection.where == "s3-endpoint"
+    obey(world.client, objection.remedy.partition(": ")[2])
+    assert plan_is_empty(world)
+
+
+def test_broken_instances_are_never_replaced_both(tmp_path: Path) -> None:
+    world = standing(tmp_path, "prod")
+    instances = get_backend("rds")[ACCOUNT]["us-east-1"].databases
+    for instance in instances.values():
+        instance.status = "failed"
+    refused = {each.where for each in plan.refusals(world.look(), frozenset(), tearing=False)}
+    assert refused == {"cluster-1", "cluster-2"}
+    session = world.session()
+    world.provision(session)
+    assert calls(session) == []
+    instances["acme-prod-cluster-2"].status = "available"
+    assert not refusals(world)
+    assert not world.provision(session := world.session()).failures
+    assert [call.operation for call in calls(session)] == ["rds.delete_db_instance", "rds.create_db_instance"]
 
 
 def obey(client: Client, command: str) -> None:

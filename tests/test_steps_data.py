@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from provisioner.kit import Call, Live, Stack, Step, Unknown
+from provisioner import decide
+from provisioner.kit import Ambiguous, Call, Live, Stack, Step, Unknown
 from steps.bucket import Bucket
 from steps.cluster import Cluster
 from steps.db_instance import DbInstance
@@ -95,6 +96,7 @@ BUCKET_FACTS: dict[str, Any] = {
 }
 BUCKET_LIVE = Live(NAME, BUCKET_FACTS)
 BUCKET_ANSWERS: dict[str, Any] = {
+    "head_bucket": {},
     "get_bucket_tagging": {"TagSet": tagged(BUCKET, team="shop")},
     "get_public_access_block": {
         "PublicAccessBlockConfiguration": {
@@ -188,14 +190,14 @@ def test_tags_others_gave_a_bucket_survive_the_repair_of_ours() -> None:
     assert {"Key": "team", "Value": "shop"} in call.params["Tagging"]["TagSet"]
 
 
-def test_a_bucket_is_read_in_seven_questions() -> None:
+def test_a_bucket_is_read_in_eight_questions() -> None:
     aws = Answers(**BUCKET_ANSWERS)
     assert BUCKET.observe(aws) == BUCKET_LIVE
-    assert len(aws.asked) == 7
+    assert len(aws.asked) == 8
 
 
 def test_a_bare_bucket_of_ours_lacks_everything() -> None:
-    live = BUCKET.observe(Answers(get_bucket_tagging=BUCKET_ANSWERS["get_bucket_tagging"]))
+    live = BUCKET.observe(Answers(head_bucket={}, get_bucket_tagging=BUCKET_ANSWERS["get_bucket_tagging"]))
     assert live is not None
     assert BUCKET.differences(live) == BUCKET_FACTS.keys() - {"tags", "all_tags"}
 
@@ -208,7 +210,7 @@ def test_no_bucket_is_told_from_one_without_tags() -> None:
 
 
 def test_the_command_that_adopts_a_bucket_keeps_its_tags() -> None:
-    live = BUCKET.observe(Answers(get_bucket_tagging={"TagSet": [{"Key": "team", "Value": "shop"}]}))
+    live = BUCKET.observe(Answers(head_bucket={}, get_bucket_tagging={"TagSet": [{"Key": "team", "Value": "shop"}]}))
     assert live is not None
     assert '{"Key": "team", "Value": "shop"}' in live.foreign
     assert '{"Key": "provisioner:stack", "Value": "shop-dev"}' in live.foreign
@@ -542,6 +544,17 @@ def test_what_aws_never_changes_differs_and_is_not_called_for(field: str, found:
     assert said(CLUSTER.provision(live)) == []
 
 
+class Keys(Answers):
+    """A Reader that knows two aliases too."""
+
+    def ask(self, operation: str, /, **params: Any) -> Mapping[str, Any] | None:
+        if operation != "kms.describe_key":
+            return super().ask(operation, **params)
+        self.asked.append(operation)
+        key = {"alias/app": "k-1", "alias/other": "k-2"}.get(params["KeyId"])
+        return key and {"KeyMetadata": {"Arn": f"arn:aws:kms:eu-west-1:123456789012:key/{key}"}}  # type: ignore[return-value]
+
+
 @pytest.mark.parametrize(
     ("key", "different"),
     [
@@ -549,12 +562,18 @@ def test_what_aws_never_changes_differs_and_is_not_called_for(field: str, found:
         ("k-1", set()),
         ("arn:aws:kms:eu-west-1:123456789012:key/k-1", set()),
         ("alias/app", set()),
+        ("alias/other", {"kms_key"}),
+        ("alias/nowhere", {"kms_key"}),
         ("k-2", {"kms_key"}),
     ],
 )
 def test_the_key_is_compared_only_where_one_is_named(key: str | None, different: set[str]) -> None:
     cluster = replace(CLUSTER, kms_key=key)
-    assert cluster.differences(looked(cluster)) == different
+    aws = Keys(describe_db_clusters=[[described()]])
+    live = cluster.observe(aws)
+    assert live is not None
+    assert cluster.differences(live) == different
+    assert ("kms.describe_key" in aws.asked) == (key is not None and key.startswith("alias/"))
 
 
 def test_the_pause_is_not_compared_above_zero_capacity() -> None:
@@ -594,7 +613,25 @@ def test_a_stopped_cluster_is_started_before_anything_is_changed() -> None:
 
 def test_a_cluster_without_our_tags_is_foreign_and_an_absent_one_is_none() -> None:
     assert looked(TagList=[]).foreign.startswith(f"aws rds add-tags-to-resource --resource-name {ARN}:thing --tags ")
-    assert CLUSTER.observe(Answers(describe_db_clusters=[[described(DBClusterIdentifier="other")]])) is None
+    others = [described(DBClusterIdentifier="other", TagList=[])]
+    assert CLUSTER.observe(Answers(describe_db_clusters=[others])) is None
+
+
+def test_a_cluster_of_our_tags_is_ours_under_any_name_and_before_a_namesake() -> None:
+    renamed = described(DBClusterIdentifier="old", BackupRetentionPeriod=2)
+    live = CLUSTER.observe(Answers(describe_db_clusters=[[described(TagList=[]), renamed]]))
+    assert live is not None
+    assert (live.id, live.foreign) == ("old", "")
+    assert all("DBClusterIdentifier=old " in line for line in said(CLUSTER.provision(live)))
+    assert said(CLUSTER.teardown(live)) == [
+        "rds.delete_db_cluster DBClusterIdentifier=old FinalDBSnapshotIdentifier=old-final-cluster-abc"
+    ]
+
+
+def test_two_clusters_of_our_tags_are_named_and_none_is_chosen() -> None:
+    twins = [described(), described(DBClusterIdentifier="old")]
+    with pytest.raises(Ambiguous, match="old, shop-dev-database"):
+        CLUSTER.observe(Answers(describe_db_clusters=[twins]))
 
 
 def test_a_cluster_leaves_a_snapshot_named_after_its_resource_id() -> None:
@@ -602,6 +639,12 @@ def test_a_cluster_leaves_a_snapshot_named_after_its_resource_id() -> None:
         "rds.delete_db_cluster DBClusterIdentifier=shop-dev-database "
         "FinalDBSnapshotIdentifier=shop-dev-database-final-cluster-abc"
     ]
+
+
+def test_a_cluster_in_deletion_still_names_its_snapshot() -> None:
+    live = looked(Status="deleting")
+    assert live.busy == "deleting"
+    assert "shop-dev-database-final-cluster-abc" in CLUSTER.remains(live)
 
 
 @pytest.mark.parametrize(
@@ -650,8 +693,8 @@ INSTANCE_FACTS = {
 }
 
 
-def member(**more: Any) -> Answers:
-    item = {
+def instance(**more: Any) -> dict[str, Any]:
+    return {
         "DBInstanceIdentifier": "shop-dev-database-1",
         "DBInstanceArn": f"{ARN}:thing",
         "DBInstanceStatus": "available",
@@ -665,7 +708,10 @@ def member(**more: Any) -> Answers:
         "TagList": tagged(INSTANCE),
         **more,
     }
-    return Answers(describe_db_instances=[[item]])
+
+
+def member(**more: Any) -> Answers:
+    return Answers(describe_db_instances=[[instance(**more)]])
 
 
 def test_an_absent_instance_is_created_in_its_zone() -> None:
@@ -712,9 +758,43 @@ def test_an_instance_in_deletion_releases_its_cluster() -> None:
 
 
 def test_an_instance_without_capacity_is_broken_with_the_reason() -> None:
-    live = INSTANCE.observe(member(DBInstanceStatus="insufficient-capacity"))
-    assert live is not None
+    live = among(instance(DBInstanceStatus="insufficient-capacity"))
     assert live.broken == "insufficient-capacity: AWS has no capacity for it in its zone now"
+
+
+def among(*listed: dict[str, Any]) -> Live:
+    """Look for the instance where these are listed."""
+    live = INSTANCE.observe(Answers(describe_db_instances=tuple(listed)))
+    assert live is not None
+    return live
+
+
+def test_a_broken_instance_is_replaced_only_beside_one_of_ours_that_serves() -> None:
+    broken = instance(DBInstanceStatus="failed")
+    beside = {"DBInstanceIdentifier": "shop-dev-database-2", "TagList": tagged(replace(INSTANCE, name="database-2"))}
+    assert among(broken, instance(**beside)).cure == ""
+    for unfit in (
+        {"DBInstanceStatus": "failed"},
+        {"DBInstanceStatus": "deleting"},
+        {"DBClusterIdentifier": "other"},
+        {"TagList": []},
+    ):
+        live = among(broken, instance(**{**beside, **unfit}))
+        assert "aws rds reboot-db-instance --db-instance-identifier shop-dev-database-1" in live.cure
+        refused = decide.standing(INSTANCE, live)
+        assert refused is not None
+        assert live.cure in refused.remedy
+
+
+@pytest.mark.parametrize("status", ["inaccessible-encryption-credentials", "incompatible-parameters", "storage-full"])
+def test_what_another_instance_would_share_is_not_cured_by_replacing_it(status: str) -> None:
+    beside = {"DBInstanceIdentifier": "shop-dev-database-2", "TagList": tagged(replace(INSTANCE, name="database-2"))}
+    live = among(instance(DBInstanceStatus=status), instance(**beside))
+    assert isinstance(decide.toward_wish(INSTANCE, live, decide.Past(), 0.0, 0.0), decide.Failed)
+
+
+def test_an_instance_is_healthy_without_a_cure() -> None:
+    assert among(instance()).cure == ""
 
 
 def test_an_instance_without_our_tags_is_foreign_and_an_absent_one_is_none() -> None:

@@ -15,7 +15,7 @@ from steps.elastic_ip import ElasticIp
 from steps.internet_gateway import InternetGateway
 from steps.nat_gateway import NatGateway
 from steps.order import as_wanted
-from steps.permissions import rules_of
+from steps.permissions import NEWBORN, rules_of
 from steps.route_table import RouteTable
 from steps.security_group import SecurityGroup
 from steps.security_rules import Rule, SecurityRules
@@ -441,6 +441,86 @@ def named(cases: Iterable[Case]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("case", [pytest.param(case, id=case.step.name) for case in cases])
 
 
+def rival(**more: Any) -> Told:
+    found = {"VpcEndpointId": "vpce-9", "State": "available", "RouteTableIds": ["rtb-1"], "Tags": [], **more}
+    return Told(questions={question(ENDPOINT.listing, vpc_id=["vpc-1"], service_name=[S3]): [found]})
+
+
+def test_an_endpoint_of_others_with_routes_in_our_tables_is_foreign() -> None:
+    live = ENDPOINT.observe(rival())
+    assert live is not None
+    assert live.id == "vpce-9"
+    assert live.foreign.startswith("aws ec2 create-tags --resources vpce-9 --tags ")
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [{"State": "deleting"}, {"RouteTableIds": ["rtb-9"]}, {"Tags": pairs(ENDPOINT)}],
+    ids=["on its way out", "on other tables", "ours, not yet listed by its tags"],
+)
+def test_an_endpoint_that_is_not_in_the_way_is_not_seen(harmless: dict[str, Any]) -> None:
+    assert ENDPOINT.observe(rival(**harmless)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "group"), [("app", "sg-1"), ("rules-of-app", "sg-1"), ("app-rules", replace(APP, name="other"))]
+)
+def test_rules_that_are_not_named_after_their_group_are_refused(name: str, group: Any) -> None:
+    with pytest.raises(ValueError, match="named after their group"):
+        replace(APP_RULES, name=name, group=group)
+
+
+def inside(operation: str, *items: dict[str, Any]) -> tuple[Call, list[dict[str, Any]]]:
+    return question(operation, vpc_id=["vpc-1"]), list(items)
+
+
+def interface(name: str, subnet: str, about: str, kind: str = "interface") -> dict[str, Any]:
+    told = {"Description": about, "InterfaceType": kind, "RequesterId": "lambda", "OwnerId": "123456789012"}
+    return {"NetworkInterfaceId": name, "SubnetId": subnet, **told}
+
+
+def test_what_others_have_put_into_the_network_is_named_together_and_nothing_of_ours() -> None:
+    aws = Told(
+        {NAT.listing: [tagged(NAT, NatGatewayId="nat-1")]},
+        dict(
+            [
+                inside(
+                    "ec2.describe_subnets",
+                    tagged(SUBNET, SubnetId="subnet-1", CidrBlock="10.0.0.0/24"),
+                    {"SubnetId": "subnet-9", "CidrBlock": "10.0.9.0/24"},
+                ),
+                inside(
+                    "ec2.describe_security_groups",
+                    {"GroupId": "sg-0", "GroupName": "default"},
+                    tagged(APP, GroupId="sg-1", GroupName="shop-dev-app"),
+                    {"GroupId": "sg-9", "GroupName": "by-hand"},
+                ),
+                inside(
+                    "ec2.describe_network_interfaces",
+                    interface("eni-1", "subnet-1", "Interface for NAT Gateway nat-1", "nat_gateway"),
+                    interface("eni-2", "subnet-1", "RDSNetworkInterface"),
+                    interface("eni-3", "subnet-gone", "of a subnet that is gone"),
+                    interface("eni-6", "subnet-1", "Interface for NAT Gateway nat-9", "nat_gateway"),
+                    interface("eni-7", "subnet-1", "AWS Lambda VPC ENI-web", "lambda"),
+                    interface("eni-8", "subnet-1", "VPC Endpoint Interface vpce-9", "vpc_endpoint"),
+                    interface("eni-9", "subnet-9", "RDSNetworkInterface"),
+                ),
+            ]
+        ),
+    )
+    burdens = NETWORK.burdens(aws, Live("vpc-1"))
+    assert [each.what.removesuffix(" is in vpc-1 and not ours") for each in burdens.protections] == [
+        "subnet-9 (subnet 10.0.9.0/24)",
+        "sg-9 (security group by-hand)",
+        "eni-6 (nat gateway, Interface for NAT Gateway nat-9, of lambda)",
+        "eni-7 (lambda, AWS Lambda VPC ENI-web, of lambda)",
+        "eni-8 (vpc endpoint, VPC Endpoint Interface vpce-9, of lambda)",
+        "eni-9 (network interface, RDSNetworkInterface, of lambda)",
+    ]
+    assert {each.where for each in burdens.protections} == {"network"}
+    assert {each.remedy for each in burdens.protections} == {"remove it, then run the same command again"}
+
+
 @named(CASES)
 def test_what_is_absent_is_not_seen(case: Case) -> None:
     assert case.step.observe(Told()) is None
@@ -812,3 +892,15 @@ def test_members_found_in_another_order_are_the_same() -> None:
 
 def test_every_kind_is_in_the_table_under_its_name() -> None:
     assert {case.step.kind: type(case.step) for case in CASES}.items() <= KINDS.items()
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        (NEWBORN, "everything to 0.0.0.0/0"),
+        (Rule("in", 5432, "sg-1", "PostgreSQL"), "tcp 5432 from sg-1 (PostgreSQL)"),
+        (Rule("out", 1, "10.0.0.0/8", to_port=9), "tcp 1-9 to 10.0.0.0/8"),
+    ],
+)
+def test_a_rule_is_told_in_words(rule: Rule, told: str) -> None:
+    assert str(rule) == told
