@@ -17,7 +17,7 @@ $(error ENV is missing; type: make $(firstword $(filter $(ENVIRONMENTS),$(MAKECM
 endif
 endif
 
-.PHONY: help install $(ENVIRONMENTS) test check cover bench
+.PHONY: help install gone $(ENVIRONMENTS) test check cover bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -61,7 +61,8 @@ cover: .venv/installed ## Run all tests and show which branches they miss
 bench: .venv/installed ## Measure speed and size against a bare script
 	@.venv/bin/python -m benchmarks $(value ARGS)
 
-.venv/installed: setup.cfg constraints.txt pyproject.toml
+# A Python that the system has replaced since takes what was installed with it.
+.venv/installed: setup.cfg constraints.txt pyproject.toml $(shell .venv/bin/python -c "import click" 2>/dev/null || echo gone)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	  echo "Python 3.11 or newer is needed and $(PYTHON) is not; install it or name it: make install PYTHON=python3.12" >&2; \
 	  exit 2; }

@@ -1,4 +1,4 @@
-"""The commands and their exit codes, and nothing else; the only user of click.
+"""The commands and their options, and nothing else; the only user of click.
 
 Everything heavier than click is imported by the command that needs it: ``--help`` answers at once.
 """
@@ -9,12 +9,10 @@ import gc
 import io
 import json
 import os
-import shlex
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,14 +21,11 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from provisioner import __version__
-from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, REFUSED, USAGE, Stop, as_stop
+from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
-    from provisioner.engine import Sight
-    from provisioner.kit import Objection
-    from provisioner.plan import Planned
-    from provisioner.session import Connect, Request, Session
-    from provisioner.wiring import Outcome
+    from provisioner.command import Caller
+    from provisioner.session import Connect
 
 
 @dataclass(frozen=True)
@@ -108,7 +103,7 @@ _stack = _options(
         type=click.Choice(["console", "json"]),
         help="Write log lines of this form to stderr; without a terminal: console.",
     ),
-    click.option("-v", "--verbose", count=True, help="Log more."),
+    click.option("-v", "--verbose", count=True, help="Log more; -vv shows where a defect is, too."),
 )
 _parallelism = click.option(
     "--parallelism",
@@ -121,7 +116,11 @@ _changing = _options(
     click.option("--yes", is_flag=True, help="Do not ask."),
     _parallelism,
     click.option("--disable-protection", is_flag=True, help="Switch off deletion protection of what is to go."),
-    click.option("--delete-data", is_flag=True, help="Delete the objects and databases that are to go."),
+    click.option(
+        "--delete-data",
+        is_flag=True,
+        help="In a teardown: the bucket's objects. In provision: what left the file and holds data.",
+    ),
     click.option("--skip-final-snapshot", is_flag=True, help="Take no final snapshot of a cluster that is to go."),
 )
 
@@ -141,87 +140,55 @@ def provisioner() -> None:
 @provisioner.command()
 @_stack
 @_changing
-def provision(**given: Any) -> None:
+def provision(**given: Any) -> int:
     """Build an environment, or bring it up to date."""
-    _run("provision", given)
+    return _run("provision", given)
 
 
 @provisioner.command()
 @_stack
 @_changing
-def teardown(**given: Any) -> None:
+def teardown(**given: Any) -> int:
     """Remove an environment, leaving nothing behind."""
-    _run("teardown", given)
+    return _run("teardown", given)
 
 
 @provisioner.command()
 @_stack
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 0 if there is nothing to do, 2 if there is, 1 on error.")
-def plan(detailed_exitcode: bool, **given: Any) -> None:
+def plan(detailed_exitcode: bool, **given: Any) -> int:
     """Show what provision would call, and why; changes nothing."""
-    from provisioner import plan as planning
-    from provisioner import report
+    from provisioner import command
 
-    with _opened(given) as session:
-        sight = _looked(session)
-        planned = planning.provision(sight)
-        objections = list(planning.refusals(sight, frozenset(), tearing=False))
-        where = {"stack": session.stack.name, "target": given["target"], "region": session.stack.region}
-        if given["as_json"] and not objections:
-            _print_json(report.plan_json(planned, **where))
-        elif not given["as_json"]:
-            click.echo(report.plan_text(planned, **where))
-        _refuse(objections, "provision")
-    if detailed_exitcode and any(each.calls or each.status not in ("settled", "absent") for each in planned):
-        sys.exit(2)
+    return command.plan(_caller(given), detailed_exitcode)
 
 
 @provisioner.command()
 @_stack
-def status(**given: Any) -> None:
-    """Show every step with what AWS says of it now."""
-    from provisioner import report
+def status(**given: Any) -> int:
+    """Show every step with what AWS says of it now; exits 1 if one could not be looked at."""
+    from provisioner import command
 
-    with _opened(given) as session:
-        sight = _looked(session)
-        if given["as_json"]:
-            _print_json(report.status_json(sight, session.stack.name))
-        else:
-            click.echo(report.status_text(sight))
+    return command.status(_caller(given))
 
 
 @provisioner.command()
 @_stack
 @click.option("--format", "form", type=click.Choice(["text", "env"]), default="text", show_default=True)
-def outputs(form: str, **given: Any) -> None:
+def outputs(form: str, **given: Any) -> int:
     """Print the ids and endpoints that others need."""
-    from provisioner import report
+    from provisioner import command
 
-    with _opened(given) as session:
-        sight = _looked(session)
-        if not any(seen.live for seen in sight.seen.values()):
-            raise Stop(FAILED, "absent", f"{session.stack.name} is not there", f"build it: {_building(given)}")
-        found = report.outputs(sight, region=session.stack.region, account=session.stack.account)
-        if given["as_json"]:
-            _print_json(found)
-        else:
-            click.echo(report.outputs_env(found) if form == "env" else report.outputs_text(found))
+    return command.outputs(_caller(given), form)
 
 
 @provisioner.command()
 @_stack
-def graph(**given: Any) -> None:
+def graph(**given: Any) -> int:
     """Print which step waits for which, as a tree."""
-    from provisioner import graph as edges
-    from provisioner import report
+    from provisioner import command
 
-    with _opened(given) as session:
-        if given["as_json"]:
-            needs = edges.edges(session.steps)
-            steps = [{"step": s.name, "kind": s.kind, "needs": sorted(needs[s.name])} for s in session.steps]
-            _print_json({"stack": session.stack.name, "steps": steps})
-        else:
-            click.echo(report.graph_text(session.steps))
+    return command.graph(_caller(given))
 
 
 @provisioner.command()
@@ -323,141 +290,30 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run(verb: str, given: dict[str, Any]) -> None:
-    """Look, plan, refuse or ask, run, report: the whole of provision and of teardown."""
-    from provisioner import plan as planning
-    from provisioner import report
+def _run(verb: str, given: Mapping[str, Any]) -> int:
+    from provisioner import command
+    from provisioner.plan import FLAGS
 
-    tearing = verb == "teardown"
-    flags = frozenset(flag for flag in planning.FLAGS if given[flag])
-    begun = time.monotonic()
-    with _opened(given, writing=True) as session:
-        sight = _looked(session, flags, tearing)
-        _refuse(list(planning.refusals(sight, flags, tearing)), verb)
-        planned = planning.teardown(sight) if tearing else planning.provision(sight)
-        asked = given["target"] == "aws" and not given["yes"] and any(each.calls for each in planned)
-        if asked:
-            _ask(verb, session, planned, given["as_json"])
-            # Whoever was asked took their time: what was seen before is too old to act on.
-            sight = _looked(session, flags, tearing, fresh=True)
-            _refuse(list(planning.refusals(sight, flags, tearing)), verb)
-        with _interruptible(session), _watched(session, sight, verb, given):
-            act = session.engine.teardown if tearing else session.engine.provision
-            outcome = act(sight)
-        told: dict[str, Any] = {
-            "stack": session.stack.name,
-            "outcome": outcome,
-            "sight": sight,
-            "mutating": session.aws.mutations,
-            "reads": session.aws.reads,
-            "seconds": time.monotonic() - begun,
-        }
-    code, result = _verdict(outcome)
-    if given["as_json"]:
-        _print_json(report.run_json(**told, exit_code=code, result=result))
-    else:
-        again = shlex.join(["provisioner", *_invocation().arguments])
-        click.echo(report.run_text(verb=verb, **told, durations=session.durations, again=again))
-    sys.exit(code)
+    return command.run(_caller(given), verb, frozenset(flag for flag in FLAGS if given[flag]), given["yes"])
 
 
-def _verdict(outcome: Outcome) -> tuple[int, str]:
-    if outcome.interrupted:
-        return INTERRUPTED, "interrupted"
-    return (FAILED, "failed") if outcome.failures else (DONE, "done")
-
-
-def _invocation() -> _Invocation:
-    return click.get_current_context().find_object(_Invocation) or _Invocation((), None)
-
-
-def _request(given: dict[str, Any]) -> Request:
+def _caller(given: Mapping[str, Any]) -> Caller:
+    """Hand over what every command on a stack was given."""
+    from provisioner.command import Caller
     from provisioner.session import Request
 
     keys = ("environment", "suffix", "target", "config_dir", "state_dir", "window", "parallelism")
-    return Request(**{key: given[key] for key in keys if key in given})
-
-
-@contextmanager
-def _opened(given: dict[str, Any], writing: bool = False) -> Iterator[Session]:
-    """Open the stack; events become log lines where asked for, or where no terminal shows them."""
-    from provisioner.session import opened
-
-    with opened(_request(given), writing, _invocation().connect) as session:
-        if given["log_format"] or given["verbose"] or (writing and not _live(given)):
-            from provisioner import log
-
-            session.listeners.append(log.listener(given["log_format"] or "console", given["verbose"]))
-        yield session
-
-
-def _building(given: Mapping[str, Any]) -> str:
-    """Give the command that builds the stack these options are about."""
-    options = [("--suffix", given["suffix"]), ("--target", given["target"] if given["target"] != "local" else "")]
-    words = [word for option, value in options if value for word in (option, value)]
-    return shlex.join(["provisioner", "provision", given["environment"], *words])
-
-
-def _live(given: dict[str, Any]) -> bool:
-    """Tell whether to draw: on a terminal that can, and where nobody asked for log lines."""
-    capable = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return capable and not (given["as_json"] or given["log_format"] or given["verbose"])
-
-
-@contextmanager
-def _watched(session: Session, sight: Sight, verb: str, given: dict[str, Any]) -> Iterator[None]:
-    with ExitStack() as stack:
-        if _live(given):
-            from provisioner.progress import LiveView
-
-            view = stack.enter_context(LiveView(list(sight.wishes), verb, session.engine.clock.now))
-            session.listeners.append(view)
-        yield
-
-
-@contextmanager
-def _interruptible(session: Session) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in good order instead of in the middle of a call."""
-    before = {
-        number: signal.signal(number, lambda *_: session.engine.stop()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
-    """Take the first look; what cannot be looked at ends the command, with nothing changed."""
-    sight = session.look(flags, tearing, fresh)
-    if sight.failures:
-        first = sight.failures[0]
-        told = "; ".join(f"{each.step}: {each.message}" for each in sight.failures)
-        refused = all(each.code in ("Ambiguous", "Unnamed", "UnknownKind") for each in sight.failures)
-        raise Stop(REFUSED if refused else FAILED, first.code, told, first.remedy)
-    return sight
-
-
-def _refuse(objections: Sequence[Objection], verb: str) -> None:
-    if objections:
-        from provisioner import report
-
-        told = "; ".join(f"{each.where}: {each.what}" for each in objections)
-        remedies = "; ".join(dict.fromkeys(each.remedy for each in objections))
-        raise Stop(REFUSED, "refused", told, remedies, text=report.refusals_text(objections, verb))
-
-
-def _ask(verb: str, session: Session, planned: Sequence[Planned], as_json: bool) -> None:
-    """Show the plan and ask; without a terminal, or with nobody to read it, refuse."""
-    from provisioner import report
-
-    if as_json or not sys.stdin.isatty():
-        raise Stop(REFUSED, "unconfirmed", f"{verb} on aws asks first, and nobody is there to answer", "pass --yes")
-    where = {"stack": session.stack.name, "target": "aws", "region": session.stack.region}
-    click.echo(report.plan_text(planned, **where, tearing=verb == "teardown"))
-    if not click.confirm(f"{verb} {session.stack.name} in account {session.stack.account}?"):
-        raise Stop(REFUSED, "declined", "declined", "", text="Declined; nothing was changed.")
+    invocation = click.get_current_context().find_object(_Invocation) or _Invocation((), None)
+    return Caller(
+        request=Request(**{key: given[key] for key in keys if key in given}),
+        typed=invocation.arguments,
+        as_json=given["as_json"],
+        log_format=given["log_format"],
+        verbose=given["verbose"],
+        say=click.echo,
+        ask=click.confirm,
+        connect=invocation.connect,
+    )
 
 
 def _print_json(document: Any) -> None:
@@ -477,8 +333,12 @@ def _print_cloud(running: Any, as_json: bool) -> None:
 def _said(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user what went wrong, and give the exit code."""
     stop = _usage(error) or as_stop(error)
+    if stop.code == "defect" and "-vv" in arguments:
+        click.echo("".join(traceback.format_exception(error)), err=True)
     if "--json" in arguments:
-        _print_json({"error": {"code": stop.code, "message": stop.message, "remedy": stop.remedy}})
+        from provisioner.report import error_json
+
+        _print_json(error_json(stop.code, stop.message, stop.remedy))
     else:
         click.echo(stop.text, err=True)
     return FAILED if "--detailed-exitcode" in arguments and stop.exit_code != INTERRUPTED else stop.exit_code

@@ -197,6 +197,12 @@ class Database(Table):
     final_snapshot: bool = True
     """Whether teardown takes a last snapshot."""
 
+    @field_validator("min_acu", "max_acu")
+    @classmethod
+    def _exact(cls, value: float) -> float:
+        """Put right what passes for a multiple of 0.5 and is none, 1e-320, and -0.0."""
+        return round(value * 2) / 2
+
     @field_validator("max_acu")
     @classmethod
     def _at_least_min_acu(cls, value: float, info: ValidationInfo) -> float:
@@ -342,7 +348,7 @@ def _objection(error: ErrorDetails) -> Objection:
         case "missing":
             return Objection(where, "missing", _allowed(path))
         case "multiple_of":
-            return Objection(where, f"{value:g} is not a multiple of 0.5", f"write {math.ceil(abs(value) * 2) / 2:g}")
+            return Objection(where, f"{value:g} is not a multiple of 0.5", _rounded(path, value))
         case "greater_than_equal":
             return Objection(where, f"{_shown(value)} is less than {given['ge']:g}", _allowed(path))
         case "less_than_equal":
@@ -392,6 +398,12 @@ def _allowed(path: Sequence[str]) -> str:
     steps = f" in steps of {schema['multipleOf']}" if "multipleOf" in schema else ""
     span = f" from {schema['minimum']:g} to {schema['maximum']:g}" if "minimum" in schema else ""
     return f"write {_kind(path)[1]}{span}{steps}"
+
+
+def _rounded(path: Sequence[str], value: float) -> str:
+    schema = _schema(path)
+    within = schema["minimum"] <= value <= schema["maximum"]
+    return f"write {math.ceil(value * 2) / 2:g}" if within else _allowed(path)
 
 
 def _kind(path: Sequence[str]) -> tuple[str, str]:

@@ -40,12 +40,14 @@ class Course:
     remains: str = ""
     made: dict[str, float] = field(default_factory=dict)
     tries: Counter[str] = field(default_factory=Counter)
+    unanswered: Counter[str] = field(default_factory=Counter)
+    """Those of the tries whose outcome is unknown: that nothing came of them says nothing about the call."""
     refusals: Counter[str] = field(default_factory=Counter)
     """Per error code, how often AWS gave it since a call last succeeded."""
 
     @property
     def past(self) -> Past:
-        return Past(self.made, self.born, self.tries, self.awaited, self.waiting_since, self.touched)
+        return Past(self.made, self.born, self.tries - self.unanswered, self.awaited, self.waiting_since, self.touched)
 
     def waits(self, why: str, now: float) -> float:
         """Note what it waits for, and tell since when it has been waiting for just that."""

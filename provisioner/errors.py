@@ -83,7 +83,8 @@ LOCKED_OUT = frozenset(
 _AGAIN = "then run the same command again: it goes on where it stopped"
 _REMEDIES = {
     "ExpiredToken ExpiredTokenException RequestExpired": f"renew the AWS credentials, {_AGAIN}",
-    "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch NoCredentials": (
+    # S3 answers HEAD without a body, so that expired credentials are a bare 400.
+    "AuthFailure InvalidClientTokenId UnrecognizedClientException SignatureDoesNotMatch NoCredentials 400": (
         f"check the AWS credentials (`aws sts get-caller-identity`), {_AGAIN}"
     ),
     "AccessDenied AccessDeniedException UnauthorizedOperation 403": (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 AGAIN = "run the same command again to go on"
 
@@ -50,7 +48,7 @@ def as_stop(error: BaseException) -> Stop:
         case OSError():
             told = f"{error.filename or 'system'}: {error.strerror or error}"
             return Stop(FAILED, "system", told, "put that right, and run the same command again")
-    if os.environ.get("PROVISIONER_TRACEBACK"):
-        raise error
     told = f"{type(error).__name__}: {error}"
-    return Stop(FAILED, "defect", told, "this is a defect of provisioner: report it, and run again to go on")
+    return Stop(
+        FAILED, "defect", told, "this is a defect of provisioner: report it with what -vv adds, run again to go on"
+    )

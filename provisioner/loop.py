@@ -20,6 +20,8 @@ from provisioner.kit import Ambiguous, Burdens, Call, Live, Objection, Step, bin
 from provisioner.wiring import Failure, Outcome, Result, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
+UNANSWERED = 12
+"""How often running a step may get the same 5xx or lose its connection; out of reach where a third of them are lost."""
 UNSENT = "Unsent"
 """The code under which the journal keeps a call that was announced and, the run being stopped, never left."""
 
@@ -292,6 +294,7 @@ class Run:
         course.since = self.wiring.aws.tick()
         if error is None or error.verdict is Verdict.UNKNOWN:
             course.tries[call.digest] += 1
+            course.unanswered[call.digest] += error is not None
             course.waiting_since = None
         if error is None or error.verdict in (Verdict.UNKNOWN, Verdict.GONE if self.tearing else Verdict.UNKNOWN):
             course.made[call.digest] = now
@@ -333,13 +336,15 @@ class Run:
                 self._sleep(course, now + decide.pause(since, now), why)
             case Verdict.GONE if not self.tearing:
                 self._sleep(course, now + decide.pause(since, now), why)
+            case Verdict.UNKNOWN:
+                self._again(course, gave_up, UNANSWERED)
             case _:
                 self._again(course, gave_up)
 
-    def _again(self, course: Course, gave_up: Failed) -> None:
+    def _again(self, course: Course, gave_up: Failed, times: int = decide.TRIES) -> None:
         """Look again at once, a bounded number of times for the same answer."""
         course.refusals[gave_up.code] += 1
-        if course.refusals[gave_up.code] > decide.TRIES:
+        if course.refusals[gave_up.code] > times:
             self._fail(course, gave_up)
         else:
             self._look(course)

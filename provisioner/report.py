@@ -70,19 +70,26 @@ def plan_text(plan: Sequence[Planned], *, stack: str, target: str, region: str, 
     return _joined([*lines, _sum(plan, stack, tearing)])
 
 
-def plan_json(plan: Sequence[Planned], *, stack: str, target: str, region: str) -> dict[str, Any]:
-    """Give a plan as a script reads it."""
+def plan_json(
+    plan: Sequence[Planned], *, stack: str, target: str, region: str, refusals: Sequence[Objection] = ()
+) -> dict[str, Any]:
+    """Give a plan as a script reads it; what forbids it has a key only where there is something."""
+    refused = [{"where": each.where, "what": each.what, "remedy": each.remedy} for each in refusals]
     return {
         "stack": stack,
         "target": target,
         "region": region,
         "steps": [each.as_json() for each in plan],
         "mutating_calls": sum(len(each.calls) for each in plan),
+        **({"refusals": refused} if refused else {}),
     }
 
 
 def status_text(sight: Sight) -> str:
-    """Tell what AWS says of every step, as a table of 80 columns; only a command to copy may be longer."""
+    """Tell what AWS says of every step, as a table of 80 columns; only a command to copy may be longer.
+
+    The last lines are what to do about steps that could not be looked at, if any.
+    """
     rows = _statuses(sight)
     columns = ("step", "status", "id", "kind")
     widths = [max((len(row[key]) for row in rows), default=0) for key in columns]
@@ -91,7 +98,11 @@ def status_text(sight: Sight) -> str:
         cells = (row[key].ljust(width) for key, width in zip(columns, widths, strict=True))
         lines.append(_cut("  ".join(cells).rstrip(), TABLE))
         lines += [f"    {row['detail']}"] if row["status"] == "foreign" else _folded(row["detail"], TABLE, "    ")
-    return _joined([*lines, f"{_count(len(rows), 'step')}: {_tally(row['status'] for row in rows)}"])
+    lines.append(f"{_count(len(rows), 'step')}: {_tally(row['status'] for row in rows)}")
+    if sight.failures:
+        lines += ["", "Not everything could be looked at. To put that right:"]
+        lines += dict.fromkeys(f"  {failure.remedy}" for failure in sight.failures)
+    return _joined(lines)
 
 
 def status_json(sight: Sight, stack: str) -> dict[str, Any]:
@@ -200,11 +211,12 @@ def run_text(
         word = "nothing to do, found in"
     calls = f"{_count(mutating, 'call')}, {_count(reads, 'read')}"
     came_to = _tally("not finished" if result == "interrupted" else result for result in outcome.results.values())
-    lines = [f"{verb} {stack}: {word} {_duration(seconds)} ({calls})", f"  {came_to}"]
+    lines = [*_hanging(f"{verb} {stack}: {word} {_duration(seconds)} ({calls})", TABLE)]
+    lines += _folded(came_to, TABLE, "  ")
     slow = sorted((name for name in durations if durations[name] >= NOTICEABLE), key=lambda name: -durations[name])
     if slow:
         told = ", ".join(f"{name} {_duration(durations[name])}" for name in slow[:SLOWEST])
-        lines.append(f"  {'slowest' if len(slow) > SLOWEST else 'took'}: {told}")
+        lines += _folded(f"{'slowest' if len(slow) > SLOWEST else 'took'}: {told}", TABLE, "  ")
     waiting = _waiting(sight, tearing=verb == "teardown")
     for failure in outcome.failures:
         lines += ["", *_failed(failure, _blocked(failure.step, waiting, outcome))]
@@ -258,6 +270,12 @@ def _folded(text: str, width: int, margin: str) -> list[str]:
     )
 
 
+def _hanging(text: str, width: int) -> list[str]:
+    """Break a text into lines, of which those after the first stand in."""
+    first, *rest = _folded(text, width - 2, "")
+    return [first, *(f"  {line}" for line in rest)]
+
+
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
@@ -274,8 +292,7 @@ def _planned(each: Planned) -> list[str]:
     settling = each.calls and each.status != "broken"
     mark = {"absent": "+", "differs": "~"}.get(each.status, "-") if settling else "!"
     reason = each.reason if settling else f"{each.status}, {each.reason}"
-    head, *rest = _folded(f"{mark} {each.step} ({each.kind}): {reason}", WIDTH, "")
-    return [head, *(f"  {line}" for line in rest), *map(_call, each.calls), ""]
+    return [*_hanging(f"{mark} {each.step} ({each.kind}): {reason}", WIDTH), *map(_call, each.calls), ""]
 
 
 def _sum(plan: Sequence[Planned], stack: str, tearing: bool) -> str:
@@ -324,7 +341,20 @@ def _short(value: Any) -> str:
 
 
 def _statuses(sight: Sight) -> list[dict[str, str]]:
-    return [_status(name, seen) for name, seen in sight.seen.items()]
+    """Give every step a row, and what could not be looked at one that says why; AWS said nothing of it."""
+    why = {failure.step: failure.message for failure in sight.failures}
+    for name in graph.ordered(sight.needs):
+        unseen = [need for need in sorted(sight.needs[name]) if need in why]
+        if unseen and sight.seen[name].live is None:
+            why.setdefault(name, f"not looked at, for it needs {', '.join(unseen)}")
+    return [
+        _unseen(name, sight.seen.get(name), why[name]) if name in why else _status(name, sight.seen[name])
+        for name in dict.fromkeys([*sight.seen, *why])
+    ]
+
+
+def _unseen(name: str, seen: Seen | None, why: str) -> dict[str, str]:
+    return {"step": name, "kind": seen.step.kind if seen else "", "id": "", "status": "broken", "detail": why}
 
 
 def _status(name: str, seen: Seen) -> dict[str, str]:

@@ -5,7 +5,7 @@ Knows neither the screen nor the command line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -83,8 +83,16 @@ Connect = Callable[[Request, str, Clock, Told], Aws]
 
 
 @contextmanager
-def opened(request: Request, writing: bool = False, connect: Connect | None = None) -> Iterator[Session]:
+def opened(
+    request: Request,
+    writing: bool = False,
+    connect: Connect | None = None,
+    listeners: Sequence[Listener] = (),
+    strict: bool = True,
+) -> Iterator[Session]:
     """Open a stack, the target's own way unless told how to connect; with ``writing`` its lock is held until the end.
+
+    Only with ``strict`` a wish that the region cannot fulfil is an error.
 
     Raises ConfigError, StateError (Held where another run holds the lock), AwsError, survey.Refused, and what
     provisioner.local.process raises.
@@ -98,7 +106,9 @@ def opened(request: Request, writing: bool = False, connect: Connect | None = No
     workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix="provisioner")
     clock = RealClock()
     try:
-        yield _assembled(request, settings, stack, path, workers, clock, connect or _connected)
+        heard = list(listeners)
+        aws = (connect or _connected)(request, settings.region, clock, _retrying(clock, heard))
+        yield assemble(request, settings, stack, aws, path, workers, clock, heard, strict)
     finally:
         clock.stopped.set()
         workers.shutdown(wait=True, cancel_futures=True)
@@ -106,26 +116,17 @@ def opened(request: Request, writing: bool = False, connect: Connect | None = No
             lock.release()
 
 
-def _assembled(
-    request: Request,
-    settings: Settings,
-    stack: Stack,
-    path: Path,
-    workers: Executor,
-    clock: Clock,
-    connect: Connect,
-) -> Session:
-    listeners: list[Listener] = []
+def _retrying(clock: Clock, listeners: list[Listener]) -> Told:
+    """Make an event of every retry; the first may come before there is a session."""
 
-    def retrying(operation: str, error: AwsError, wait: float) -> None:
+    def told(operation: str, error: AwsError, wait: float) -> None:
         event = Event(
             what="retrying", at=clock.now(), operation=operation, code=error.code, why=error.message, seconds=wait
         )
         for listener in listeners:
             listener(event)
 
-    aws = connect(request, settings.region, clock, retrying)
-    return assemble(request, settings, stack, aws, path, workers, clock, listeners)
+    return told
 
 
 def assemble(
@@ -137,6 +138,7 @@ def assemble(
     workers: Executor,
     clock: Clock,
     listeners: list[Listener],
+    strict: bool = True,
 ) -> Session:
     """Put a session together over a given connection: state checked, choices made, blueprint drawn."""
     identity = workers.submit(survey.identify, aws.view())
@@ -146,7 +148,7 @@ def assemble(
         record = remembered.steps.get(step) if remembered else None
         return record.fields if record else {}
 
-    choices = survey.choose(settings, stack, aws.view(), recall, workers)
+    choices = survey.choose(settings, stack, aws.view(), recall, workers, strict)
     stack = replace(stack, account=identity.result().account, partition=identity.result().partition)
     here = State(
         project=stack.project,

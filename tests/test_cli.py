@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from moto.backends import get_backend
 
 from provisioner.aws import Aws, Told
 from provisioner.cli import provisioner
@@ -22,6 +23,7 @@ from provisioner.errors import AwsError, Verdict
 from provisioner.kit import Call
 from provisioner.local import wire
 from provisioner.local.cloud import ACCOUNT, Cloud
+from provisioner.local.faults import Faults
 from provisioner.session import Connect, Request
 from state.store import Lock
 from tests.census import Census, census, resources
@@ -402,6 +404,10 @@ def test_a_defect_is_told_in_two_lines_and_exits_1(shell: Shell) -> None:
     result = shell.run("plan", "dev")
     assert result.exit_code == 1
     assert "ZeroDivisionError: of all things\nthis is a defect of provisioner" in result.stderr
+    where = CliRunner().invoke(provisioner, ["plan", "dev", "-vv", f"--config-dir={shell.environments}"], obj=connect)
+    assert where.exit_code == 1
+    assert where.stderr.startswith("Traceback")
+    assert "in connect" in where.stderr
 
 
 def assert_error(result: Result, exit_code: int) -> str:
@@ -439,6 +445,53 @@ def test_what_a_script_reads_of_a_stack_that_differs(dev: Shell) -> None:
         assert {name for name, each in steps.items() if each["status"] != "settled"} == {"app-rules", "cluster"}
 
 
+def test_a_plan_that_is_refused_is_told_whole_with_what_forbids_it(dev: Shell) -> None:
+    dev.without("dev", "bucket")
+    dev.edit("dev", "max_acu = 1 ", "max_acu = 2 ")
+    refused = dev.run("plan", "dev", "--json")
+    assert refused.exit_code == 3
+    assert not refused.stderr
+    document = json.loads(refused.stdout)
+    assert list(document) == ["stack", "target", "region", "steps", "mutating_calls", "refusals"]
+    assert {each["step"] for each in document["steps"] if each["calls"]} == {"bucket", "cluster"}
+    (told,) = document["refusals"]
+    assert told.keys() == {"where", "what", "remedy"}
+    assert told["where"] == "bucket"
+    assert "--delete-data" in told["remedy"]
+    assert dev.run("plan", "dev", "--json", "--detailed-exitcode").exit_code == 1
+
+
+def test_status_shows_the_others_where_one_step_cannot_be_looked_at(dev: Shell) -> None:
+    ec2 = dev.client("ec2")
+    ours = ec2.describe_internet_gateways(Filters=[{"Name": "tag:provisioner:step", "Values": ["internet"]}])
+    tags = [{"ResourceType": "internet-gateway", "Tags": ours["InternetGateways"][0]["Tags"]}]
+    ec2.create_internet_gateway(TagSpecifications=tags)
+    document = dev.run("status", "dev", "--json")
+    assert document.exit_code == 1
+    assert not document.stderr
+    steps = {each["step"]: each for each in json.loads(document.stdout)["steps"]}
+    assert {name for name, each in steps.items() if each["status"] != "settled"} == {
+        "internet",
+        "public-routes",
+        "s3-endpoint",
+    }
+    assert {each["status"] for each in steps.values()} == {"settled", "broken"}
+    assert "internet exists 2 times: igw-" in steps["internet"]["detail"]
+    assert steps["public-routes"]["detail"] == "not looked at, for it needs internet"
+    text = dev.run("status", "dev")
+    assert text.exit_code == 1
+    assert "17 settled, 3 broken" in text.stdout
+    assert text.stdout.splitlines()[-1] == "  remove or retag all but one, then run the command again"
+
+
+def test_credentials_that_expire_during_a_status_are_all_that_is_told(dev: Shell, cloud: Cloud) -> None:
+    cloud.switch(Faults(expire_at=20))
+    try:
+        assert assert_error(dev.run("status", "dev", "--json"), 1) == "ExpiredToken"
+    finally:
+        cloud.switch(Faults())
+
+
 def test_outputs_as_an_env_file(dev: Shell) -> None:
     assert_golden("json/outputs.env", normal(dev.done("outputs", "dev", "--format", "env").stdout))
 
@@ -466,6 +519,11 @@ def test_outputs_of_a_stack_that_is_not_there_exit_1_with_the_command_that_build
     assert result.exit_code == 1
     assert not result.stdout
     assert result.stderr.endswith("build it: provisioner provision dev --suffix pr-42\n")
+    assert assert_error(shell.run("outputs", "dev", "--json"), 1) == "absent"
+
+
+def test_outputs_of_a_stack_of_which_only_something_foreign_stands_exit_1(shell: Shell) -> None:
+    shell.client("s3").create_bucket(Bucket=f"acme-dev-{ACCOUNT}-{REGION}")
     assert assert_error(shell.run("outputs", "dev", "--json"), 1) == "absent"
 
 
@@ -513,6 +571,16 @@ def test_a_reading_command_leaves_no_folder(shell: Shell, arguments: Sequence[st
     assert not shell.states.exists()
 
 
+@pytest.mark.parametrize("command", ["status", "outputs", "graph", "teardown"])
+def test_a_version_that_is_not_offered_keeps_nobody_from_looking_or_tearing_down(dev: Shell, command: str) -> None:
+    dev.edit("dev", "[database]", '[database]\nengine_version = "99"')
+    for refused in ("plan", "provision"):
+        result = dev.run(refused, "dev")
+        assert result.exit_code == 3
+        assert "99 is not offered" in result.stderr
+    dev.done(command, "dev")
+
+
 # The target aws
 
 
@@ -527,6 +595,18 @@ def test_on_aws_nobody_to_ask_and_no_yes_is_a_refusal(shell: Shell, command: str
     assert not shell.calls
     assert assert_error(shell.run(command, "dev", "--target=aws", "--json"), 3) == "unconfirmed"
     assert shell.census() == built
+
+
+@pytest.mark.parametrize("command", ["provision", "teardown"])
+def test_on_aws_a_change_that_waits_for_something_busy_is_asked_about(shell: Shell, command: str) -> None:
+    shell.done("provision", "dev", "--target=aws", "--yes", "--consistency-window=0")
+    backends: Any = get_backend("rds")
+    backends[ACCOUNT][REGION].clusters["acme-dev-cluster"].status = "backing-up"
+    shell.edit("dev", "max_acu = 1 ", "max_acu = 2 ")
+    assert shell.told("plan", "dev", "--target=aws")["mutating_calls"] == 0
+    assert shell.run("plan", "dev", "--target=aws", "--detailed-exitcode").exit_code == 2
+    assert assert_error(shell.run(command, "dev", "--target=aws", "--json"), 3) == "unconfirmed"
+    assert not shell.calls
 
 
 def test_on_aws_with_nothing_to_do_nobody_is_asked(shell: Shell) -> None:

@@ -95,6 +95,12 @@ FAULTS = {
     HEAD + "[database]\nmin_acu = 0\nmax_acu = 0x" + "f" * 6000: "database.max_acu: so large a number is not a number",
     HEAD + "[database]\nmax_acu = 1": "database.min_acu: missing; write a number from 0 to 256 in steps of 0.5",
     HEAD + "[database]\nmin_acu = 0.3\nmax_acu = 1": "database.min_acu: 0.3 is not a multiple of 0.5; write 0.5",
+    HEAD
+    + "[database]\nmin_acu = 1e308\nmax_acu = 1": "database.min_acu: 1e+308 is not a multiple of 0.5; write a number",
+    HEAD + "[database]\nmin_acu = -1e308\nmax_acu = 1": "database.min_acu: -1e+308 is not a multiple of 0.5; write a",
+    HEAD + "[database]\nmin_acu = 1e400\nmax_acu = 1": "database.min_acu: inf is not a number; write a number from 0",
+    HEAD
+    + "[database]\nmin_acu = 300.3\nmax_acu = 1": "database.min_acu: 300.3 is not a multiple of 0.5; write a number",
     HEAD + "[database]\nmin_acu = -0.5\nmax_acu = 1": "database.min_acu: -0.5 is less than 0; write a number from 0",
     HEAD + "[database]\nmin_acu = nan\nmax_acu = 1": "database.min_acu: nan is not a number; write a number from 0",
     HEAD + "[database]\nmin_acu = true\nmax_acu = 1": "database.min_acu: true is not a number; write a number from 0",
@@ -421,3 +427,10 @@ def test_the_page_on_the_file_names_every_key_with_its_default() -> None:
         for key, field in model.model_fields.items()
         if (table, key) not in {("", "environment"), ("", "suffix")}
     }
+
+
+@pytest.mark.parametrize(("written", "taken"), [("-0.0", "0.0"), ("1e-320", "0.0"), ("0.5", "0.5"), ("1", "1.0")])
+def test_a_capacity_is_exactly_a_multiple_of_a_half(tmp_path: Path, written: str, taken: str) -> None:
+    database = loaded(tmp_path, f"{HEAD}[database]\nmin_acu = {written}\nmax_acu = 1\n").database
+    assert database is not None
+    assert repr(database.min_acu) == taken

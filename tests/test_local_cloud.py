@@ -1190,6 +1190,13 @@ def test_a_newborn_bucket_is_closed_encrypted_and_tagged(aws: Account) -> None:
     assert ownership == {"ObjectOwnership": "BucketOwnerEnforced"}
 
 
+def test_a_bucket_does_not_inherit_the_tags_of_a_deleted_one(aws: Account) -> None:
+    aws.bucket(CreateBucketConfiguration={"Tags": [{"Key": "a", "Value": "b"}]})
+    aws.s3.delete_bucket(Bucket="a-bucket")
+    aws.bucket()
+    assert refused(lambda: aws.s3.get_bucket_tagging(Bucket="a-bucket"))[0] == "NoSuchTagSet"
+
+
 def test_a_bucket_without_tags_has_none(aws: Account) -> None:
     aws.bucket()
     assert refused(lambda: aws.s3.get_bucket_tagging(Bucket="a-bucket"))[0] == "NoSuchTagSet"

@@ -240,3 +240,20 @@ def test_it_is_imported_without_the_cloud_itself() -> None:
     code = "import sys, provisioner.local.process; print(*{'boto3', 'moto', 'http', 'flask'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_what_was_built_is_kept_until_it_is_to_be_forgotten(states: Path, stand_in: Path) -> None:
+    start(states, stand_in)
+    contents = states / "local-cloud/contents"
+    contents.write_text("built")
+    assert down(states)
+    assert contents.read_text() == "built"
+    assert not down(states, forget=True)
+    assert not contents.exists()
+
+
+def test_one_that_runs_at_another_pace_is_said_so(states: Path, stand_in: Path) -> None:
+    running = start(states, stand_in)
+    assert up(states, server=[str(stand_in)], requires=(), time_scale=0.0) == running
+    with pytest.raises(CloudError, match="time scale 0; end it first.*provisioner local down"):
+        up(states, server=[str(stand_in)], requires=(), time_scale=1.0)

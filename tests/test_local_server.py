@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -12,14 +13,18 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
+from botocore.exceptions import ConnectionClosedError
 
 from provisioner.local import wire
 from provisioner.local.cloud import Cloud
+from provisioner.local.faults import PRESETS, Faults
+from provisioner.local.kept import Kept
 from provisioner.local.server import Listener
 
 
@@ -98,6 +103,7 @@ def _signed(service: str) -> str:
 
 @pytest.mark.process
 def test_many_callers_at_once_all_get_their_own_answers(listener: Listener) -> None:
+    listener.cloud.allow(vpcs=20)
     ec2, rds, s3 = clients = [client(listener, service) for service in ("ec2", "rds", "s3")]
     s3.create_bucket(Bucket="a-bucket")
 
@@ -127,11 +133,22 @@ def test_many_callers_at_once_all_get_their_own_answers(listener: Listener) -> N
         each.close()
 
 
+def test_a_lost_connection_is_one_over_http_too(listener: Listener) -> None:
+    ec2 = client(listener, "ec2")
+    for faults, made in ((Faults(cut_before=1.0), 0), (Faults(cut_after=1.0), 1)):
+        listener.cloud.switch(faults)
+        with pytest.raises(ConnectionClosedError):
+            ec2.create_vpc(CidrBlock="10.0.0.0/16")
+        listener.cloud.switch(Faults())
+        assert len([vpc for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]) == made
+    ec2.close()
+
+
 @contextmanager
-def _process(file: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """Start the server under these settings and give it with its endpoint."""
-    command = [sys.executable, "-m", "provisioner.local.server", "--announce", str(file)]
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+def _process(file: Path, *options: str, **environment: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """Start the server with these options and settings and give it with its endpoint."""
+    command = [sys.executable, "-m", "provisioner.local.server", "--announce", str(file), *options]
+    process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=subprocess.PIPE)
     try:
         deadline = time.monotonic() + 60
         while not file.exists() and process.poll() is None and time.monotonic() < deadline:
@@ -140,8 +157,80 @@ def _process(file: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[
         assert told["pid"] == process.pid
         yield process, told["endpoint"]
     finally:
+        file.unlink(missing_ok=True)
         process.kill()
-        process.wait()
+        process.communicate()
+
+
+def _built(endpoint: str) -> list[str]:
+    ec2 = _client(endpoint, "ec2")
+    found = [vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]]
+    ec2.close()
+    return found
+
+
+def _build(endpoint: str) -> str:
+    ec2 = _client(endpoint, "ec2")
+    vpc = str(ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"])
+    ec2.close()
+    return vpc
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_what_was_built_outlives_the_process(tmp_path: Path, end: signal.Signals) -> None:
+    file, contents = tmp_path / "cloud.json", tmp_path / "contents"
+    with _process(file, "--contents", str(contents)) as (process, endpoint):
+        vpc = _build(endpoint)
+        deadline = time.monotonic() + 30
+        while end == signal.SIGKILL and not (contents.exists() and vpc.encode() in contents.read_bytes()):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(end)
+        process.wait(30)
+    assert contents.stat().st_mode & 0o777 == 0o600
+    with _process(file, "--contents", str(contents)) as (_, endpoint):
+        assert _built(endpoint) == [vpc]
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("harm", ["damaged", "of another version", "empty", "foreign"])
+def test_contents_that_cannot_be_read_are_set_aside_and_named(tmp_path: Path, harm: str) -> None:
+    file, contents = tmp_path / "cloud.json", tmp_path / "contents"
+    cloud = Cloud()
+    cloud.reset()
+    kept = Kept(contents, cloud)
+    kept.save()
+    head, digest, saved = contents.read_bytes().split(b"\n", 2)
+    foreign = pickle.dumps(print)
+    harmed = {
+        "damaged": b"\n".join([head, digest, saved[:-1]]),
+        "of another version": b"\n".join([head + b"1", digest, saved]),
+        "empty": b"",
+        "foreign": b"\n".join([head, sha256(foreign).hexdigest().encode(), foreign]),
+    }[harm]
+    contents.write_bytes(harmed)
+    with _process(file, "--contents", str(contents)) as (process, endpoint):
+        assert _built(endpoint) == []
+        process.terminate()
+        assert b"set aside" in process.communicate(timeout=30)[1]
+    assert (tmp_path / "contents.unreadable").read_bytes() == harmed
+
+
+def test_contents_that_cannot_be_written_stop_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    cloud = Cloud()
+    Kept(tmp_path / "nowhere" / "contents", cloud).save()
+    assert "was not saved" in caplog.text
+
+
+@pytest.mark.process
+def test_the_process_is_as_hard_as_it_is_told_to_be(tmp_path: Path) -> None:
+    with _process(tmp_path / "cloud.json", "--faults", "brutal", "--seed", "3") as (_, endpoint):
+        connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=30)
+        connection.request("GET", "/provisioner/faults")
+        told = json.loads(connection.getresponse().read())
+        connection.close()
+    assert (told["faults"]["seed"], told["faults"]["throttle"]) == (3, PRESETS["brutal"].throttle)
 
 
 @pytest.mark.process
@@ -153,7 +242,7 @@ def test_the_process_announces_itself_and_ends_at_sigterm(tmp_path: Path) -> Non
         connection.close()
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0
-    assert [each.name for each in tmp_path.iterdir()] == ["cloud.json"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.process
@@ -184,4 +273,4 @@ def test_settings_of_the_shell_do_not_change_the_cloud(tmp_path: Path) -> None:
         assert s3.list_objects_v2(Bucket="a-bucket")["KeyCount"] == 2
         for each in clients:
             each.close()
-    assert [each.name for each in tmp_path.iterdir()] == ["cloud.json"]
+    assert list(tmp_path.iterdir()) == []

@@ -175,8 +175,10 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
     return pytest.fail(f"in vain: {what}")
 
 
-def files(folder: Path) -> dict[Path, tuple[bytes, int]]:
-    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+def files(states: Path) -> dict[Path, tuple[bytes, int]]:
+    """Read every file that is not the cloud's own: it saves its contents when it likes."""
+    kept = [path for path in states.rglob("*") if path.is_file() and "local-cloud" not in path.parts]
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in kept}
 
 
 # kill -9
@@ -488,3 +490,19 @@ def test_make_passes_what_it_is_given_to_no_shell(checkout: Path) -> None:
     told = make(checkout, "plan", "ENV=$(shell touch harm); touch harm; `touch harm`")
     assert told.returncode == 2
     assert not (checkout / "harm").exists()
+
+
+def test_make_installs_anew_where_the_python_of_the_venv_is_gone(checkout: Path) -> None:
+    assert "pip install" not in make(checkout, "-n", "status", "ENV=dev").stdout
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.symlink_to(checkout / "gone")
+    assert "pip install" in make(checkout, "-n", "status", "ENV=dev").stdout
+
+
+def test_what_the_shell_has_set_does_not_reach_the_tests() -> None:
+    harm = {"AWS_PROFILE": "nowhere", "PROVISIONER_TARGET": "aws", "http_proxy": "http://127.0.0.1:1"}
+    one = "tests/test_cli.py::test_what_a_script_reads_of_a_stack_that_is_absent"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one]
+    ended = subprocess.run(command, cwd=ROOT, env=os.environ | harm, capture_output=True, text=True, timeout=PATIENCE)
+    assert ended.returncode == 0, ended.stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +138,7 @@ def test_a_plan_tells_what_differs_what_leaves_and_what_cannot_be_touched() -> N
     assert report.plan_text(plan.provision(odd()), **WHERE) == (
         "acme-dev on local in us-east-1\n"
         "\n"
-        "~ vpc (Vpc): dns_hostnames False -> True\n"
+        "~ vpc (Vpc): dns_hostnames false -> true\n"
         "  ec2.modify_vpc_attribute VpcId=vpc-1 EnableDnsHostnames={Value: true}\n"
         "\n"
         "! other (Vpc): busy, pending\n"
@@ -205,7 +205,7 @@ def test_plan_json_is_the_contract() -> None:
                 "step": "vpc",
                 "kind": "Vpc",
                 "status": "differs",
-                "reason": "dns_hostnames False -> True",
+                "reason": "dns_hostnames false -> true",
                 "calls": [
                     {
                         "operation": "ec2.modify_vpc_attribute",
@@ -218,10 +218,17 @@ def test_plan_json_is_the_contract() -> None:
     }
 
 
+def test_plan_json_has_what_forbids_it_only_where_something_does() -> None:
+    planned = plan.provision(settled())
+    assert "refusals" not in report.plan_json(planned, **WHERE)
+    document = report.plan_json(planned, **WHERE, refusals=[Objection("cluster", "holds data", "--delete-data")])
+    assert document["refusals"] == [{"where": "cluster", "what": "holds data", "remedy": "--delete-data"}]
+
+
 def test_status_is_one_aligned_table_with_the_reason_under_what_is_not_settled() -> None:
     assert report.status_text(odd()) == (
         "vpc     differs  vpc-1  Vpc\n"
-        "    dns_hostnames False -> True\n"
+        "    dns_hostnames false -> true\n"
         "other   busy     vpc-2  Vpc\n"
         "    pending\n"
         "broken  broken   vpc-3  Vpc\n"
@@ -250,6 +257,26 @@ def test_status_json_is_the_contract() -> None:
             {"step": "private-1", "kind": "Subnet", "id": "", "status": "absent", "detail": ""},
         ],
     }
+
+
+def test_what_could_not_be_looked_at_is_a_row_in_its_place_and_never_absent() -> None:
+    whole = look((VPC, found(VPC, "vpc-1")), (SUBNET, None), (APP, None))
+    needs = whole.needs | {"app": frozenset({"private-1"})}
+    failures = (
+        Failure(step="private-1", operation="ec2.describe_subnets", code="X", message="not for you", remedy="ask"),
+        Failure(step="old", operation="", code="UnknownKind", message="unknown here", remedy="upgrade"),
+    )
+    sight = replace(whole, needs=needs, failures=failures)
+    rows = report.status_json(sight, "acme-dev")["steps"]
+    assert [(row["step"], row["kind"], row["status"], row["detail"]) for row in rows] == [
+        ("vpc", "Vpc", "settled", ""),
+        ("private-1", "Subnet", "broken", "not for you"),
+        ("app", "SecurityGroup", "broken", "not looked at, for it needs private-1"),
+        ("old", "", "broken", "unknown here"),
+    ]
+    assert report.status_text(sight).endswith(
+        "\n4 steps: 3 broken, 1 settled\n\nNot everything could be looked at. To put that right:\n  ask\n  upgrade"
+    )
 
 
 def test_a_leftover_that_only_the_state_knows_is_absent() -> None:
@@ -405,6 +432,19 @@ def test_a_run_that_is_done_tells_counts_and_the_slowest_steps() -> None:
         "  3 settled\n"
         "  slowest: cluster 8 min 12 s, cluster-1 1 min 1 s, vpc 0.4 s"
     )
+
+
+def test_a_summary_fits_in_eighty_columns_whatever_it_names() -> None:
+    names = [f"{letter * 40}" for letter in "abcd"]
+    results: dict[str, Any] = dict(zip(names, ("settled", "blocked", "interrupted", "gone"), strict=True))
+    text = told(
+        Outcome(results=results, ids={}), stack="s" * 35, mutating=0, reads=12345, durations=dict.fromkeys(names, 754.0)
+    )
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.splitlines()[:2] == [
+        f"provision {'s' * 35}: nothing to do, found in 12.3 s",
+        "  (0 calls, 12345 reads)",
+    ]
 
 
 def test_a_run_that_called_nothing_says_that_there_was_nothing_to_do() -> None:

@@ -72,9 +72,11 @@ def cluster(version: str, port: int = 5432) -> dict[str, Any]:
     return {"rds.describe_db_clusters": [built("cluster", EngineVersion=version, Port=port)]}
 
 
-def chosen(region: Region, remembered: Mapping[str, Mapping[str, Any]] | None = None, **tables: Any) -> Choices:
+def chosen(
+    region: Region, remembered: Mapping[str, Mapping[str, Any]] | None = None, strict: bool = True, **tables: Any
+) -> Choices:
     settings = Settings.model_validate({"project": "acme", "region": REGION, "environment": "dev", **tables})
-    return survey.choose(settings, STACK, region, lambda step: (remembered or {}).get(step, {}), Inline())
+    return survey.choose(settings, STACK, region, lambda step: (remembered or {}).get(step, {}), Inline(), strict)
 
 
 def letters(choices: Choices) -> str:
@@ -236,3 +238,23 @@ def test_who_we_are_is_told_with_the_partition() -> None:
 )
 def test_versions_are_compared_as_numbers(older: str, newer: str) -> None:
     assert survey.numbers(older) < survey.numbers(newer)
+
+
+@pytest.mark.parametrize(
+    ("running", "version"),
+    [
+        pytest.param("16.6", "16.6", id="what runs"),
+        pytest.param(None, "99", id="the wish where nothing runs"),
+    ],
+)
+def test_what_only_looks_or_tears_down_does_without_a_version_that_is_not_offered(
+    running: str | None, version: str
+) -> None:
+    region = Region(standing=cluster(running) if running else {})
+    database = DATABASE | {"engine_version": "99"}
+    assert chosen(region, strict=False, database=database).version == version
+
+
+def test_what_only_looks_or_tears_down_does_without_a_zone_that_is_not_offered() -> None:
+    region = Region(zones=[zone("a"), zone("b")], standing=subnets("a", "b"))
+    assert letters(chosen(region, strict=False, network={"zones": 3})) == "ab"

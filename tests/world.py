@@ -23,6 +23,7 @@ from provisioner.events import Event
 from provisioner.kit import Call, Stack
 from provisioner.local import wire
 from provisioner.local.cloud import Cloud
+from provisioner.local.faults import Faults
 from provisioner.session import Request, Session, assemble
 from provisioner.wiring import Outcome
 from state.store import Journal, Lock, Rename, state_path
@@ -112,13 +113,20 @@ class World:
     """An account in the cloud, a state folder and an environment file."""
 
     def __init__(
-        self, folder: Path, environment: str = "dev", window: float = 0.0, beside: World | None = None
+        self,
+        folder: Path,
+        environment: str = "dev",
+        window: float = 0.0,
+        beside: World | None = None,
+        faults: Faults | None = None,
     ) -> None:
-        """Start in an empty account, or in the one of another world."""
+        """Start in an empty account, or in the one of another world; foreign hands suffer the faults as we do."""
         self.clock: VirtualClock = beside.clock if beside else VirtualClock()
         self.cloud: Cloud = beside.cloud if beside else Cloud(clock=self.clock.now)
         if beside is None:
             self.cloud.reset()
+        if faults is not None:
+            self.cloud.switch(faults)
         self.request = Request(environment=environment, config_dir=ENVIRONMENTS, state_dir=folder, window=window)
         self.settings: Settings = load(ENVIRONMENTS, environment)
         self.events: list[Event] = []

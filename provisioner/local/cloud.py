@@ -1,17 +1,18 @@
 """The embedded cloud: a WSGI application that puts our rules around moto.
 
-Reads a request, runs the rules of its action, asks moto in between and turns whatever goes wrong into an error of
-AWS's own shape. Knows no rule: those are in ec2.py, rds.py and s3.py, found by (service, action) in one table.
+Reads a request, lets it suffer its fate, runs the rules of its action, asks moto in between and turns whatever goes
+wrong into an error of AWS's own shape. Knows no rule: those are found by (service, action) in one table.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 from threading import Lock
@@ -33,12 +34,19 @@ from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
-from provisioner.local import ec2, rds, s3
+from provisioner.local import contents, ec2, lifecycle, quotas, rds, s3
+from provisioner.local.cut import Cut
+from provisioner.local.faults import PRESETS, Fate, Faults
+from provisioner.local.lag import Past
 from provisioner.local.protocol import refused
 from provisioner.local.rules import EVERY, After, Ask, Before, Refusal, Reply
 
 ACCOUNT = "123456789012"
 """The account everything belongs to; moto's default."""
+FAULTS = "/provisioner/faults"
+"""Where faults are switched on and told."""
+QUOTAS, WRECKS = "/provisioner/quotas", "/provisioner/wrecks"
+"""Where limits are set, by quota, and where the next newborns are doomed, by kind."""
 
 Environ = dict[str, Any]
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
@@ -69,12 +77,18 @@ class Cloud:
 
     moto keeps its resources per process: all clouds of one process show the same ones, and ``reset`` empties them for
     all. Requests are taken one at a time, because moto is not thread-safe. ``clock`` gives seconds since the epoch.
+    ``time_scale`` is how long things take in terms of what they take at AWS: 1 as long, 0 no time at all.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.time, time_scale: float = 0.0, faults: Faults = PRESETS["none"]
+    ) -> None:
         self._clock = clock
+        self.time_scale = time_scale
         self._lock = Lock()
         self._memory: dict[Any, Any] = {}
+        self._changes = 0
+        self.switch(faults)
         self._moto = DomainDispatcherApplication(_application)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -83,14 +97,16 @@ class Cloud:
         return [reply.body]
 
     def answer(self, environ: Environ) -> Reply:
-        """Answer one request, given as a WSGI environment."""
-        if environ["PATH_INFO"] == "/moto-api/reset" and environ["REQUEST_METHOD"] == "POST":
-            self.reset()
-            return Reply(200, {"Content-Type": "application/json"}, b'{"status": "ok"}')
+        """Answer one request, given as a WSGI environment. Raises Cut where the client shall get no answer."""
         ask = self._read(environ)
+        if not ask.service and (administer := _ADMINISTERING.get((environ["REQUEST_METHOD"], environ["PATH_INFO"]))):
+            return administer(self, ask)
         try:
-            with self._lock:
-                return self._decide(ask)
+            with self._lock, self._fate.over(ask), self._past.behind(ask) as seen:
+                self._changes += not ask.reads
+                return self._decide(seen)
+        except Cut:
+            raise
         except Refusal as refusal:
             return refused(ask, refusal)
         except NotImplementedError as error:
@@ -99,21 +115,82 @@ class Cloud:
             _log.exception("moto failed in %s %s", ask.service, ask.action)
             return refused(ask, Refusal("InternalFailure", f"{_operation(ask)} failed in moto: {error!r}", 500))
 
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong; see ``switch``."""
+        return self._fate.faults
+
+    def switch(self, faults: Faults) -> None:
+        """Let these things go wrong from now on, counted anew; reads that lag see what was there at this moment."""
+        with self._lock:
+            self._forget(faults)
+
     def reset(self) -> None:
-        """Forget everything: resources, tokens, all of it."""
+        """Forget everything: resources, tokens, what went wrong. The faults stay switched on, counted anew."""
         with self._lock:
             self._memory.clear()
             moto_api_backend.reset()
+            self._changes += 1
+            self._forget(self.faults)
+
+    def saved(self, since: int = -1) -> tuple[int, bytes] | None:
+        """Give what the cloud holds, and the number of changes that led there; ``None`` if that is still ``since``."""
+        with self._lock:
+            return None if self._changes == since else (self._changes, contents.packed(self._memory))
+
+    def restore(self, saved: bytes) -> None:
+        """Put what was saved in the place of what is there. Raises what contents.unpacked does, and changes nothing."""
+        with self._lock:
+            held = contents.unpacked(saved)
+            contents.show(held)
+            self._memory = held.memory
+
+    def suffered(self) -> dict[str, Any]:
+        """Tell the faults that are switched on, and what they did since then, for JSON."""
+        with self._lock:
+            return self._fate.told()
+
+    def allow(self, **limits: int) -> None:
+        """Set limits of quotas.json until the next reset (``vpcs=10``). Raises ValueError for no such quota."""
+        with self._lock:
+            self._changes += 1
+            quotas.allow(self._memory, limits)
+
+    def doom(self, **outcomes: str) -> None:
+        """Let the next cluster, instance or NAT gateway end in a status, or stay as it is (``nat="never"``).
+
+        Raises ValueError for another kind.
+        """
+        with self._lock:
+            self._changes += 1
+            lifecycle.doom(self._memory, outcomes)
+
+    def _forget(self, faults: Faults) -> None:
+        self._fate, self._past = Fate(faults, self._clock()), Past(faults.lag)
 
     def _read(self, environ: Environ) -> Ask:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        body = environ["wsgi.input"].read(length) if length else b""
         query = dict(parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True))
         scope = _SCOPE.search(environ.get("HTTP_AUTHORIZATION") or f"Credential={query.get('X-Amz-Credential', '')}")
         region, service = scope.groups() if scope else ("us-east-1", "")
         is_form = environ.get("CONTENT_TYPE", "").startswith("application/x-www-form-urlencoded")
         form = dict(parse_qsl(body.decode(), keep_blank_values=True)) if is_form and service != "s3" else {}
         action = form.get("Action") or environ.get("HTTP_X_AMZ_TARGET", "").rpartition(".")[2]
-        ask = Ask(service, action, region, ACCOUNT, environ, body, form, query, "", self._clock(), self._memory)
+        ask = Ask(
+            service,
+            action,
+            region,
+            ACCOUNT,
+            environ,
+            body,
+            form,
+            query,
+            "",
+            self._clock(),
+            self._memory,
+            self.time_scale,
+        )
         if service == "s3":
             ask.bucket, ask.action = s3.addressed(environ, query)
         return ask
@@ -151,6 +228,53 @@ class Cloud:
         body = b"".join(self._moto(ask.environ, start_response))
         status, headers = head
         return Reply(int(status.split()[0]), dict(headers), body)
+
+
+def _reset(cloud: Cloud, ask: Ask) -> Reply:
+    cloud.reset()
+    return _json({"status": "ok"})
+
+
+def _tell_faults(cloud: Cloud, ask: Ask) -> Reply:
+    return _json(cloud.suffered())
+
+
+def _switch_faults(cloud: Cloud, ask: Ask) -> Reply:
+    try:
+        cloud.switch(Faults.read(json.loads(ask.body)))
+    except ValueError as error:
+        return _json({"error": str(error)}, 400)
+    return _json(cloud.suffered())
+
+
+def _allow(cloud: Cloud, ask: Ask) -> Reply:
+    return _ordered(ask, cloud.allow)
+
+
+def _doom(cloud: Cloud, ask: Ask) -> Reply:
+    return _ordered(ask, cloud.doom)
+
+
+def _ordered(ask: Ask, order: Callable[..., None]) -> Reply:
+    try:
+        order(**json.loads(ask.body))
+    except (ValueError, TypeError) as error:
+        return _json({"error": str(error)}, 400)
+    return _json({"status": "ok"})
+
+
+def _json(told: Mapping[str, Any], status: int = 200) -> Reply:
+    return Reply(status, {"Content-Type": "application/json"}, json.dumps(told).encode())
+
+
+_ADMINISTERING: dict[tuple[str, str], Callable[[Cloud, Ask], Reply]] = {
+    ("POST", "/moto-api/reset"): _reset,
+    ("GET", FAULTS): _tell_faults,
+    ("POST", FAULTS): _switch_faults,
+    ("POST", QUOTAS): _allow,
+    ("POST", WRECKS): _doom,
+}
+"""What is asked of the cloud itself and not of AWS; these requests are not signed."""
 
 
 def _application(service: Any) -> Any:

@@ -13,11 +13,19 @@ from moto.ec2.models.route_tables import Route
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.utils import generic_filter
 
+from provisioner.local import quotas
+from provisioner.local.lifecycle import arrival, begin, catch_up, come_into_being
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
 
 rules = Rulebook("ec2")
 
 _TOKENED = ("CreateNatGateway", "CreateRouteTable", "CreateVpcEndpoint")
+
+
+@rules.before(EVERY)
+def what_is_due_has_happened(ask: Ask) -> None:
+    """The statuses told are those of now. docs/embedded-cloud.md, "Time"."""
+    catch_up(ask)
 
 
 @rules.before(EVERY)
@@ -56,6 +64,39 @@ def _token(ask: Ask) -> tuple[str, str, str]:
     return ask.region, ask.action, ask.get("ClientToken")
 
 
+# Quotas. https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
+
+
+@rules.before("CreateVpc")
+def vpcs_are_limited(ask: Ask) -> None:
+    """VpcLimitExceeded for the sixth, the default VPC among them."""
+    quotas.check(ask, "vpcs", len(ask.ec2.vpcs))
+
+
+@rules.before("CreateInternetGateway")
+def internet_gateways_are_limited(ask: Ask) -> None:
+    """InternetGatewayLimitExceeded: as many as VPCs."""
+    quotas.check(ask, "internet_gateways", len(ask.ec2.internet_gateways))
+
+
+@rules.before("AllocateAddress")
+def addresses_are_limited(ask: Ask) -> None:
+    """AddressLimitExceeded for the sixth."""
+    quotas.check(ask, "addresses", len(ask.ec2.addresses))
+
+
+@rules.before("CreateNatGateway")
+def nat_gateways_of_a_zone_are_limited(ask: Ask) -> None:
+    """NatGatewayLimitExceeded for the sixth in a zone; those being deleted count, those deleted or failed do not."""
+    zones = {subnet.id: name for name, zone in ask.ec2.subnets.items() for subnet in zone.values()}
+    mine = zones.get(ask.get("SubnetId"))
+    quotas.check(ask, "nat_gateways", sum(mine == zones.get(nat.subnet_id) and _living(nat) for nat in _nats(ask)))
+
+
+def _nats(ask: Ask) -> list[Any]:
+    return list(ask.ec2.nat_gateways.values())
+
+
 # VPC. https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 
 
@@ -80,7 +121,7 @@ def _inside(ask: Ask, vpc: str) -> Iterator[Any]:
     yield from (group for group in ec2.groups[vpc].values() if group.name != "default")
     yield from (gateway for gateway in ec2.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc)
     yield from (each for each in ec2.vpc_end_points.values() if each.vpc_id == vpc and each.state != "deleted")
-    yield from (nat for nat in ec2.nat_gateways.values() if nat.vpc_id == vpc and _living(nat))
+    yield from (nat for nat in _nats(ask) if nat.vpc_id == vpc and _living(nat))
     yield from (acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc and not acl.default)
     yield from (table for table in ec2.route_tables.values() if table.vpc_id == vpc and not table.main_association_id)
     yield from (subnet for zone in ec2.subnets.values() for subnet in zone.values() if subnet.vpc_id == vpc)
@@ -228,15 +269,36 @@ def a_nat_gateway_needs_a_free_address(ask: Ask) -> None:
 
 
 @rules.after("CreateNatGateway")
-def a_nat_gateway_keeps_an_interface(ask: Ask, reply: Reply) -> None:
+def a_nat_gateway_keeps_an_interface(ask: Ask, reply: Reply) -> Reply | None:
     """Its interface is AWS's, in use and in no group. EC2 User Guide, "Requester-managed network interfaces"."""
-    nat = list(ask.ec2.nat_gateways.values())[-1]
+    nat = _nats(ask)[-1]
     nat._eni.interface_type, nat._eni.status, nat._eni.requester_managed = "nat_gateway", "in-use", True
     nat._eni.description, nat._eni._group_set = f"Interface for NAT Gateway {nat.id}", []
-    if not any(each.vpc and each.vpc.id == nat.vpc_id for each in ask.ec2.internet_gateways.values()):
-        nat.state, nat.failure_code = "failed", "Gateway.NotAttached"
-        nat.failure_message = f"Network {nat.vpc_id} has no Internet gateway attached"
+    nat.state = "pending"
+    return reply.told("available", "pending") if come_into_being(ask, "nat", nat.id) else None
+
+
+@arrival("nat")
+def a_nat_gateway_changes(ask: Ask, name: str, becomes: str) -> None:
+    """It comes up or fails, lets go of what it has once it is deleted, and is not listed for ever."""
+    nat = ask.ec2.nat_gateways[name]
+    attached = any(each.vpc and each.vpc.id == nat.vpc_id for each in ask.ec2.internet_gateways.values())
+    if becomes == "available" and not attached:
+        _fail(nat, "Gateway.NotAttached", f"Network {nat.vpc_id} has no Internet gateway attached")
+    elif becomes == "failed":
+        _fail(nat, "InternalError", "Gateway failed because of an internal error")
+    elif becomes == "gone":
+        del ask.ec2.nat_gateways[name]
+        return
+    else:
+        nat.state = becomes
+    if nat.state != "available":
         _let_go(ask, nat)
+        begin(ask, "nat listed", name, "gone")
+
+
+def _fail(nat: Any, code: str, message: str) -> None:
+    nat.state, nat.failure_code, nat.failure_message = "failed", code, message
 
 
 @rules.before("DescribeNatGateways")
@@ -246,7 +308,7 @@ def nat_gateways_are_found_by_tags(ask: Ask) -> None:
         _nat(ask, name)
     tags = {name: value for name, value in _filters(ask).items() if name.startswith("tag")}
     if tags:
-        found = [nat.id for nat in generic_filter(tags, list(ask.ec2.nat_gateways.values()))]
+        found = [nat.id for nat in generic_filter(tags, _nats(ask))]
         number = len(_filters(ask)) + 1
         ask.form[f"Filter.{number}.Name"] = "nat-gateway-id"
         ask.form |= {f"Filter.{number}.Value.{n}": name for n, name in enumerate(found or ["none"], 1)}
@@ -255,15 +317,18 @@ def nat_gateways_are_found_by_tags(ask: Ask) -> None:
 @rules.before("DeleteNatGateway")
 def an_unknown_nat_gateway_is_said_so(ask: Ask) -> None:
     """NatGatewayNotFound."""
-    _nat(ask, ask.get("NatGatewayId"))
+    ask.notes["state"] = _nat(ask, ask.get("NatGatewayId")).state
 
 
 @rules.after("DeleteNatGateway")
 def a_deleted_nat_gateway_lets_go(ask: Ask, reply: Reply) -> None:
-    """Address and interface become free, routes to it blackholes, and it is listed as deleted for about an hour."""
-    nat = _nat(ask, ask.get("NatGatewayId"))
-    _let_go(ask, nat)
-    _blacken(ask, nat.id)
+    """Routes to it are blackholes; address and interface become free once it is deleted, not when it is asked to."""
+    nat, had = _nat(ask, ask.get("NatGatewayId")), ask.notes["state"]
+    nat.state = had
+    if had not in ("deleting", "deleted"):
+        nat.state = "deleting"
+        _blacken(ask, nat.id)
+        begin(ask, "nat deleting", nat.id, "deleted")
 
 
 def _nat(ask: Ask, name: str) -> Any:
@@ -276,7 +341,7 @@ def _let_go(ask: Ask, nat: Any) -> None:
     for address in ask.ec2.addresses:
         if address.eni is nat._eni:
             address.eni = address.association_id = None
-    ask.ec2.enis.pop(nat._eni.id, None)
+    begin(ask, "interface lingering", nat._eni.id, "gone")
 
 
 def _filters(ask: Ask) -> dict[str, list[str]]:
@@ -393,6 +458,59 @@ def an_endpoint_moves_its_routes(ask: Ask) -> None:
     for table in ask.many("AddRouteTableId"):
         if table not in endpoint.route_table_ids:
             ask.ec2.create_route(table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefixes)
+
+
+@rules.after("CreateVpcEndpoint")
+def an_endpoint_comes_up(ask: Ask, reply: Reply) -> Reply | None:
+    """It is pending for a while; the interfaces of an interface endpoint are AWS's."""
+    endpoint = list(ask.ec2.vpc_end_points.values())[-1]
+    for name in endpoint.network_interface_ids:
+        eni = ask.ec2.enis[name]
+        eni.interface_type, eni.status, eni.requester_managed = "vpc_endpoint", "in-use", True
+        eni.description = f"VPC Endpoint Interface {endpoint.id}"
+    endpoint.state = "pending"
+    return reply.told("available", "pending") if come_into_being(ask, "endpoint", endpoint.id) else None
+
+
+@rules.before("DeleteVpcEndpoints")
+def interfaces_of_an_endpoint_are_noted(ask: Ask) -> None:
+    """One that is being deleted, or is, stays as it is."""
+    found = (ask.ec2.vpc_end_points.get(name) for name in ask.many("VpcEndpointId"))
+    leaving = ask.notes["leaving"] = [each for each in found if each and each.state not in ("deleting", "deleted")]
+    ask.notes["interfaces"] = {
+        name: ask.ec2.enis[name] for each in leaving for name in each.network_interface_ids if name in ask.ec2.enis
+    }
+    ask.notes["states"] = {each.id: each.state for each in ask.ec2.vpc_end_points.values()}
+
+
+@rules.after("DeleteVpcEndpoints")
+def an_endpoint_goes_down(ask: Ask, reply: Reply) -> None:
+    """It is deleting for a while, its interfaces linger, and it is not listed for ever."""
+    for name, state in ask.notes["states"].items():
+        ask.ec2.vpc_end_points[name].state = state
+    ask.ec2.enis.update(ask.notes["interfaces"])
+    for endpoint in ask.notes["leaving"]:
+        endpoint.state = "deleting"
+        begin(ask, "endpoint deleting", endpoint.id, "deleted")
+
+
+@arrival("endpoint")
+def an_endpoint_changes(ask: Ask, name: str, becomes: str) -> None:
+    """It comes up, is deleted, is forgotten."""
+    endpoint = ask.ec2.vpc_end_points[name]
+    endpoint.state = becomes
+    if becomes == "gone":
+        del ask.ec2.vpc_end_points[name]
+    elif becomes == "deleted":
+        begin(ask, "endpoint listed", name, "gone")
+        for interface in endpoint.network_interface_ids:
+            begin(ask, "interface lingering", interface, "gone")
+
+
+@arrival("interface")
+def an_interface_goes(ask: Ask, name: str, becomes: str) -> None:
+    """It occupies its address, its subnet and its groups until then."""
+    ask.ec2.enis.pop(name, None)
 
 
 def occupy(ask: Ask, subnet: Any, group_ids: list[str]) -> Any:

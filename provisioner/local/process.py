@@ -1,7 +1,8 @@
 """Start, find and end the embedded cloud's process; knows neither moto nor what the cloud answers.
 
 Everything it leaves is in ``<state-dir>/local-cloud``: the lock under which it is started and ended, the pid of one
-that is starting, the file in which the server announces itself, its log and that of the one before.
+that is starting, the file in which the server announces itself, its log and that of the one before, and what the cloud
+held, which outlives the process.
 """
 
 from __future__ import annotations
@@ -57,6 +58,8 @@ class Running:
 
     endpoint: str
     pid: int
+    time_scale: float = 0.0
+    """How long things take in it in terms of what they take at AWS."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +86,10 @@ class _Files:
     def previous_log(self) -> Path:
         return self.folder / "server.log.1"
 
+    @property
+    def contents(self) -> Path:
+        return self.folder / "contents"
+
 
 def up(
     state_dir: Path,
@@ -90,19 +97,28 @@ def up(
     server: Sequence[str] = SERVER,
     requires: Sequence[str] = REQUIRES,
     ready: float = READY,
+    time_scale: float | None = None,
     clock: Clock | None = None,
 ) -> Running:
     """Give the running server, started if there is none; several commands at once start one.
 
-    ``server`` is what Python is to run. Raises Missing, or CloudError with the end of the log if it does not come up.
+    ``server`` is what Python is to run, ``time_scale`` at which pace, ``None`` any. Raises Missing, or CloudError where
+    one runs at another pace, or with the end of the log if it does not come up.
     """
     files, clock = _files(state_dir), clock or RealClock()
     _check(requires)
     with _locked(files) as lock:
         pid = _alive(files)
         running = _answering(files, pid, clock, ready) if pid else None
-        running = running or _answering(files, _start(files, server, lock), clock, ready)
+        if running is None:
+            pace = ["--contents", str(files.contents), "--time-scale", str(time_scale or 0.0)]
+            running = _answering(files, _start(files, [*server, *pace], lock), clock, ready)
         files.starting.unlink(missing_ok=True)
+    if running and time_scale not in (None, running.time_scale):
+        raise CloudError(
+            f"the embedded cloud runs already, at the time scale {running.time_scale:g}",
+            f"end it first, what was built in it is kept: {_down(files)}",
+        )
     if running:
         return running
     raise _failed(files, "ended before it answered", "put right what it says, and run the same command again")
@@ -115,8 +131,11 @@ def status(state_dir: Path) -> Running | None:
     return running if running and _answers(running.endpoint) else None
 
 
-def down(state_dir: Path, *, patience: float = PATIENCE, clock: Clock | None = None) -> bool:
-    """End the server, by force if it does not end by itself, and tell whether there was one."""
+def down(state_dir: Path, *, forget: bool = False, patience: float = PATIENCE, clock: Clock | None = None) -> bool:
+    """End the server, by force if it does not end by itself, and tell whether there was one.
+
+    What was built in it is kept for the next one, unless it is to ``forget`` that.
+    """
     files, clock = _files(state_dir), clock or RealClock()
     if not files.folder.is_dir():
         return False
@@ -126,6 +145,8 @@ def down(state_dir: Path, *, patience: float = PATIENCE, clock: Clock | None = N
             _end(files, pid, clock, patience)
         files.announced.unlink(missing_ok=True)
         files.starting.unlink(missing_ok=True)
+        if forget:
+            files.contents.unlink(missing_ok=True)
     return pid is not None
 
 
@@ -203,12 +224,13 @@ def _answering(files: _Files, pid: int, clock: Clock, seconds: float) -> Running
         if (running := _ours(files)) and _answers(running.endpoint):
             return running
         if clock.now() >= deadline:
-            command = f"provisioner local down --state-dir {shlex.quote(str(files.folder.parent))}"
-            raise _failed(
-                files, f"(pid {pid}) does not answer after {seconds:g} s", f"end it and all it holds: {command}"
-            )
+            raise _failed(files, f"(pid {pid}) does not answer after {seconds:g} s", f"end it: {_down(files)}")
         clock.sleep(PAUSE)
     return None
+
+
+def _down(files: _Files) -> str:
+    return f"provisioner local down --state-dir {shlex.quote(str(files.folder.parent))}"
 
 
 def _failed(files: _Files, what: str, remedy: str) -> CloudError:
@@ -243,8 +265,9 @@ def _ours(files: _Files) -> Running | None:
     """Read who announced itself here, if that process is still alive and not another that was given its pid."""
     try:
         announced = json.loads(files.announced.read_text())
-        running = Running(str(announced["endpoint"]), int(announced["pid"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        scale = float(announced.get("time_scale", 0.0))
+        running = Running(str(announced["endpoint"]), int(announced["pid"]), scale)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return running if _runs(running.pid, files) else None
 

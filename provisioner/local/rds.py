@@ -13,9 +13,11 @@ from itertools import chain
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
+from moto.rds.models import DBCluster
 
-from provisioner.local import offerings
+from provisioner.local import offerings, quotas
 from provisioner.local.ec2 import occupy
+from provisioner.local.lifecycle import arrival, begin, catch_up, come_into_being, until
 from provisioner.local.offerings import ENGINE, Version
 from provisioner.local.protocol import reply as answer
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
@@ -34,10 +36,17 @@ _IDENTIFIER = re.compile(r"(?!.*--)[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 _RESERVED = frozenset({"admin", "rdsadmin", "rds_superuser", "rds_replication", "rds_iam", "rds_password", "public"})
 _SCALES = ("MinCapacity", "MaxCapacity", "SecondsUntilAutoPause")
 _SCALING = "ServerlessV2ScalingConfiguration"
+_UNDER_WAY = ("creating", "modifying", "upgrading", "starting", "stopping")
 _STANDARD = "open-source-rds-standard-support"
 _EXTENDED = "open-source-rds-extended-support"
 _VPC_GROUPS = "VpcSecurityGroupIds.VpcSecurityGroupId"
 _SUBNETS = "SubnetIds.SubnetIdentifier"
+
+
+@rules.before(EVERY)
+def what_is_due_has_happened(ask: Ask) -> None:
+    """The statuses told are those of now. docs/embedded-cloud.md, "Time"."""
+    catch_up(ask)
 
 
 @rules.before(EVERY)
@@ -168,6 +177,49 @@ def orderable_classes_are_told(ask: Ask) -> Reply | None:
 
 
 # Clusters. RDS API reference, CreateDBCluster, ModifyDBCluster, DeleteDBCluster.
+
+
+class Cluster(DBCluster):
+    """A cluster whose status is what it was last made, and whose members are held to be gone while they leave."""
+
+    @property
+    def status(self) -> str:
+        return self._status
+
+    @status.setter
+    def status(self, value: str) -> None:
+        self._status = value
+
+    @property
+    def members(self) -> list[Any]:
+        self.designate_writer()
+        return [member for member in self._members if member.status != "deleting"]
+
+
+@arrival("cluster")
+def a_cluster_changes(ask: Ask, name: str, becomes: str) -> None:
+    """It gets a status, its instances too where it stops or starts, or it is gone."""
+    cluster = ask.rds.clusters[name]
+    if becomes == "gone":
+        del ask.rds.clusters[name]
+        return
+    for member in cluster._members if cluster.status in ("stopping", "starting") else ():
+        member.status = becomes
+    cluster.status = becomes
+
+
+def _settled(ask: Ask, cluster: Any, wanted: str = "available") -> None:
+    name, status = cluster.db_cluster_identifier, cluster.status
+    if status != wanted:
+        text = f"DbCluster {name} is in {status} state but expected it to be one of {wanted}."
+        raise Refusal("InvalidDBClusterStateFault", text)
+
+
+@rules.before("CreateDBCluster")
+def clusters_are_limited(ask: Ask) -> None:
+    """DBClusterQuotaExceededFault for the 41st. Aurora User Guide, "Quotas in Amazon Aurora"."""
+    if ask.get("DBClusterIdentifier") not in ask.rds.clusters:
+        quotas.check(ask, "clusters", len(ask.rds.clusters))
 
 
 @rules.before("CreateDBCluster")
@@ -319,7 +371,9 @@ def a_cluster_speaks_on_its_port(ask: Ask) -> None:
 def a_newborn_cluster_tells_its_lifecycle(ask: Ask, reply: Reply) -> Reply | None:
     """EngineLifecycleSupport is told as given, by default extended support; moto drops it."""
     cluster = _cluster(ask)
+    cluster.__class__, cluster.status = Cluster, "creating"
     cluster.engine_lifecycle_support = ask.get("EngineLifecycleSupport") or _EXTENDED
+    come_into_being(ask, "cluster", cluster.db_cluster_identifier)
     return reply.with_element("DBCluster", "EngineLifecycleSupport", cluster.engine_lifecycle_support)
 
 
@@ -381,25 +435,64 @@ def authentication_by_iam_can_be_changed(ask: Ask) -> None:
         _cluster(ask).iam_auth = ask.flag("EnableIAMDatabaseAuthentication")
 
 
+@rules.before("ModifyDBCluster")
+def a_new_version_is_noted(ask: Ask) -> None:
+    """It takes longer than other changes."""
+    ask.notes["cluster"] = _cluster(ask)
+    ask.notes["had"] = _cluster(ask).engine_version
+
+
+@rules.after("ModifyDBCluster")
+def a_change_of_a_cluster_takes_a_while(ask: Ask, reply: Reply) -> None:
+    """It is modifying, or upgrading, and tells the new values. Aurora User Guide, "Viewing cluster status"."""
+    cluster = ask.notes["cluster"]
+    cluster.status = "modifying" if cluster.engine_version == ask.notes["had"] else "upgrading"
+    begin(ask, f"cluster {cluster.status}", cluster.db_cluster_identifier, "available")
+
+
 @rules.after("StopDBCluster", "StartDBCluster")
 def instances_stop_and_start_with_their_cluster(ask: Ask, reply: Reply) -> None:
     """They have the cluster's status. Aurora User Guide, "Stopping and starting an Amazon Aurora DB cluster"."""
-    cluster = _cluster(ask)
+    cluster, becomes = _cluster(ask), "stopped" if ask.action == "StopDBCluster" else "available"
+    cluster.status = "stopping" if becomes == "stopped" else "starting"
     for member in cluster._members:
         member.status = cluster.status
+    begin(ask, f"cluster {cluster.status}", cluster.db_cluster_identifier, becomes)
 
 
 @rules.before("ModifyDBCluster", "CreateDBInstance", "ModifyDBInstance", "DeleteDBInstance")
-def a_stopped_cluster_stays_as_it_is(ask: Ask) -> None:
-    """Neither it nor its instances can be changed, added or removed. Aurora User Guide, as above."""
+def what_is_busy_or_stopped_stays_as_it_is(ask: Ask) -> None:
+    """Clusters that are not available, and their instances, can neither be changed, added to nor, stopped, removed."""
     cluster = ask.rds.clusters.get(ask.get("DBClusterIdentifier"))
-    if cluster and cluster.status == "stopped":
-        text = f"DbCluster {cluster.db_cluster_identifier} is in stopped state but expected it to be one of available."
-        raise Refusal("InvalidDBClusterStateFault", text)
+    if cluster:
+        _settled(ask, cluster)
     database = ask.rds.databases.get(ask.get("DBInstanceIdentifier"))
-    if database and database.status == "stopped":
-        text = f"Instance {database.db_instance_identifier} is in stopped state but expected it to be available."
+    if database is None or ask.action == "CreateDBInstance":
+        return
+    name, status = database.db_instance_identifier, database.status
+    if status == "deleting":
+        raise Refusal("InvalidDBInstanceState", f"Instance {name} is already being deleted.")
+    refused = ("stopped", "stopping", "starting") if ask.action == "DeleteDBInstance" else _but_available(status)
+    if status in refused:
+        text = f"Instance {name} is in {status} state but expected it to be available."
         raise Refusal("InvalidDBInstanceState", text)
+
+
+def _but_available(status: str) -> tuple[str, ...]:
+    return () if status == "available" else (status,)
+
+
+@rules.before("DeleteDBCluster")
+def a_busy_cluster_stays(ask: Ask) -> None:
+    """InvalidDBClusterStateFault while something is under way; a stopped or a broken one can be deleted."""
+    cluster = _cluster(ask)
+    if cluster.status == "deleting":
+        text = f"Cluster {cluster.db_cluster_identifier} is already being deleted."
+        raise Refusal("InvalidDBClusterStateFault", text)
+    if cluster.status in _UNDER_WAY:
+        text = f"DB cluster {cluster.db_cluster_identifier} is not currently in the available state."
+        raise Refusal("InvalidDBClusterStateFault", text)
+    ask.notes["cluster"] = cluster
 
 
 @rules.before("DeleteDBCluster")
@@ -421,7 +514,36 @@ def automated_backups_go_with_the_cluster(ask: Ask, reply: Reply) -> None:
             del snapshots[key]
 
 
+@rules.after("DeleteDBCluster")
+def a_cluster_goes_after_its_instances(ask: Ask, reply: Reply) -> Reply | None:
+    """It is deleting until its last instance is gone, and for a while after."""
+    cluster, name = ask.notes["cluster"], ask.get("DBClusterIdentifier")
+    ask.rds.clusters[name] = cluster
+    cluster.status = "deleting"
+    last = max((until(ask, "instance", member.db_instance_identifier) or 0 for member in cluster._members), default=0)
+    begin(ask, "cluster deleting", name, "gone", since=last)
+    return reply.told("available", "deleting")
+
+
 # Instances. RDS API reference, CreateDBInstance.
+
+
+@rules.before("CreateDBInstance")
+def instances_are_limited(ask: Ask) -> None:
+    """InstanceQuotaExceeded for the 41st. Aurora User Guide, "Quotas in Amazon Aurora"."""
+    if ask.get("DBInstanceIdentifier") not in ask.rds.databases:
+        quotas.check(ask, "instances", len(ask.rds.databases))
+
+
+@arrival("instance")
+def an_instance_changes(ask: Ask, name: str, becomes: str) -> None:
+    """It gets a status, or it is gone, and its interface soon after."""
+    database = ask.rds.databases[name]
+    database.status = becomes
+    if becomes == "gone":
+        del ask.rds.databases[name]
+        if interface := getattr(database, "interface", None):
+            begin(ask, "interface lingering", interface, "gone")
 
 
 @rules.before("CreateDBInstance")
@@ -466,6 +588,9 @@ def an_instance_occupies_an_address(ask: Ask, reply: Reply) -> Reply | None:
     if group := _subnet_group(database):
         subnet = next((each for each in group._subnets if each.availability_zone == database.availability_zone), None)
         database.interface = occupy(ask, subnet or group._subnets[0], _groups_of(database)).id
+    database.status = "creating"
+    takes_time = come_into_being(ask, "instance", database.db_instance_identifier)
+    reply = reply.told("available", "creating") if takes_time else reply
     old = database.dbi_resource_id
     database.dbi_resource_id = "db-" + "".join(random.choices(string.ascii_uppercase + string.digits, k=26))
     return Reply(reply.status, reply.headers, reply.body.replace(old.encode(), database.dbi_resource_id.encode()))
@@ -486,13 +611,23 @@ def a_member_leaves_no_snapshot(ask: Ask) -> None:
     database = ask.rds.databases.get(ask.get("DBInstanceIdentifier"))
     if database and database.db_cluster_identifier and ask.get("FinalDBSnapshotIdentifier"):
         raise _combination("FinalDBSnapshotIdentifier can not be specified when deleting a cluster instance")
-    ask.notes["interface"] = getattr(database, "interface", None)
+    ask.notes["database"] = database
 
 
 @rules.after("DeleteDBInstance")
-def an_instance_frees_its_address(ask: Ask, reply: Reply) -> None:
-    """Its interface goes with it."""
-    ask.ec2.enis.pop(ask.notes["interface"], None)
+def an_instance_takes_a_while_to_go(ask: Ask, reply: Reply) -> None:
+    """It is deleting for minutes, in which its cluster can be deleted already."""
+    name = ask.get("DBInstanceIdentifier")
+    ask.rds.databases[name] = ask.notes["database"]
+    begin(ask, "instance deleting", name, "gone")
+
+
+@rules.after("ModifyDBInstance")
+def a_change_of_an_instance_takes_a_while(ask: Ask, reply: Reply) -> None:
+    """It is modifying, and tells the new values."""
+    name = ask.get("NewDBInstanceIdentifier").lower() or ask.get("DBInstanceIdentifier")
+    ask.rds.databases[name].status = "modifying"
+    begin(ask, "instance modifying", name, "available")
 
 
 # Subnet groups. RDS API reference, CreateDBSubnetGroup, ModifyDBSubnetGroup, DeleteDBSubnetGroup.

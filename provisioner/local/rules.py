@@ -37,6 +37,10 @@ class Reply:
         end = f"</{parent}>".encode()
         return Reply(self.status, self.headers, self.body.replace(end, f"<{name}>{value}</{name}>".encode() + end))
 
+    def told(self, told: str, instead: str) -> Reply:
+        """Give the XML reply with another text wherever an element holds just this one."""
+        return Reply(self.status, self.headers, self.body.replace(f">{told}<".encode(), f">{instead}<".encode()))
+
 
 @dataclass
 class Ask:
@@ -57,6 +61,8 @@ class Ask:
     now: float
     memory: dict[Any, Any]
     """What rules remember from request to request; emptied with the cloud."""
+    time_scale: float = 0.0
+    """How long things take in terms of what they take at AWS; 0 is no time at all."""
     notes: dict[str, Any] = field(default_factory=dict)
     """What the rules of this one request tell each other."""
 
@@ -68,6 +74,13 @@ class Ask:
         members = re.compile(rf"{re.escape(name)}\.(\d+)")
         found = ((match, value) for key, value in self.form.items() if (match := members.fullmatch(key)))
         return [value for _, value in sorted((int(match[1]), value) for match, value in found)]
+
+    @property
+    def reads(self) -> bool:
+        """Whether the request can change nothing."""
+        if self.action:
+            return self.action.startswith(("Describe", "Get", "List", "Search"))
+        return self.environ["REQUEST_METHOD"] in ("GET", "HEAD")
 
     def flag(self, name: str) -> bool:
         return self.get(name).lower() == "true"

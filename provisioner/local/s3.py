@@ -93,6 +93,8 @@ def a_newborn_bucket_is_closed_and_encrypted(ask: Ask, reply: Reply) -> None:
     bucket.ownership_rule = "BucketOwnerEnforced"
     default = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}, "BucketKeyEnabled": "false"}
     bucket.encryption = bucket.encryption or {"Rule": default}
+    # moto would give it the tags of a deleted bucket of the same name.
+    _moto(ask).delete_bucket_tagging(ask.bucket)
     if tags := _tags(ask.body):
         _moto(ask).put_bucket_tagging(ask.bucket, tags)
 

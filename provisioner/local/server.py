@@ -1,7 +1,7 @@
 """The embedded cloud as a process: ``python -m provisioner.local.server --port 0 --announce FILE``.
 
-Serves one Cloud on 127.0.0.1, tells its address in FILE once it listens, and ends at SIGTERM. Knows neither who
-starts it nor what it answers.
+Serves one Cloud on 127.0.0.1, tells its address in FILE once it listens, keeps what it holds in another file where told
+to, and ends at SIGTERM. Knows neither who starts it nor what it answers.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from provisioner.clock import RealClock
+from provisioner.local.cut import Cut
+
 if TYPE_CHECKING:
     from provisioner.local.cloud import Cloud
+    from provisioner.local.kept import Kept
 
 HOST = "127.0.0.1"
 _OURS = re.compile(r"(127\.0\.0\.1|(.+\.)?localhost|.+\.amazonaws\.com)(:\d+)?")
@@ -34,9 +38,15 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, cloud: Cloud) -> None:
+    def __init__(self, port: int, cloud: Cloud, kept: Kept | None = None) -> None:
         super().__init__((HOST, port), Conversation)
-        self.cloud = cloud
+        self.cloud, self.kept = cloud, kept
+        self.clock = RealClock()
+
+    def service_actions(self) -> None:
+        """Save what changed; the loop comes by here between two connections and many times a second."""
+        if self.kept is not None:
+            self.kept.save_when_due()
 
     def server_bind(self) -> None:
         """Bind without asking the resolver for our own name, which can take seconds."""
@@ -66,7 +76,13 @@ class Conversation(BaseHTTPRequestHandler):
         body = self._body()
         if self._is_foreign():
             return self._send(403, {"Content-Type": "text/plain"}, b"The embedded cloud answers local requests only.\n")
-        reply = self.server.cloud.answer(self._environ(body))
+        try:
+            reply = self.server.cloud.answer(self._environ(body))
+        except Cut:
+            self.close_connection = True
+            return None
+        finally:
+            self.server.clock.sleep(self.server.cloud.faults.latency)
         return self._send(reply.status, dict(reply.headers), reply.body)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer  # noqa: N815
@@ -129,35 +145,52 @@ class Conversation(BaseHTTPRequestHandler):
         self.wfile.flush()
 
 
-def announce(file: Path, endpoint: str) -> None:
-    """Write where we listen, whole or not at all."""
+def announce(file: Path, endpoint: str, time_scale: float = 0.0) -> None:
+    """Write where we listen and how fast time passes, whole or not at all."""
     descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=file.name)
     with os.fdopen(descriptor, "w") as temporary:
-        json.dump({"endpoint": endpoint, "pid": os.getpid()}, temporary)
+        json.dump({"endpoint": endpoint, "pid": os.getpid(), "time_scale": time_scale}, temporary)
     os.replace(name, file)
 
 
-def _cloud() -> Cloud:
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m provisioner.local.server", description="Serve the embedded cloud.")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--announce", type=Path, help="file that gets the endpoint and the pid as JSON")
+    parser.add_argument("--contents", type=Path, help="file that keeps what the cloud holds")
+    parser.add_argument("--time-scale", type=float, default=0.0, help="how long things take; 1 as long as at AWS")
+    parser.add_argument("--faults", default="none", help="what goes wrong: none, some, brutal")
+    parser.add_argument("--seed", type=int, default=0, help="which requests suffer it")
+    return parser.parse_args()
+
+
+def _serving(arguments: argparse.Namespace) -> Listener:
     """Make the cloud without the shell's settings of moto and botocore, which are read when these are imported."""
     for name in [name for name in os.environ if name.startswith(("MOTO_", "AWS_"))]:
         del os.environ[name]
     from provisioner.local.cloud import Cloud
+    from provisioner.local.faults import Faults
+    from provisioner.local.kept import Kept
 
-    return Cloud()
+    faults = Faults.read({"preset": arguments.faults, "seed": arguments.seed})
+    cloud = Cloud(time_scale=arguments.time_scale, faults=faults)
+    kept = Kept(arguments.contents, cloud) if arguments.contents else None
+    if kept is not None:
+        kept.restore()
+    return Listener(arguments.port, cloud, kept)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m provisioner.local.server", description="Serve the embedded cloud.")
-    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--announce", type=Path, help="file that gets the endpoint and the pid as JSON")
-    arguments = parser.parse_args()
-    listener = Listener(arguments.port, _cloud())
+    arguments = _arguments()
+    listener = _serving(arguments)
     # shutdown waits for the loop that a signal handler interrupts, so it needs a thread of its own.
     signal.signal(signal.SIGTERM, lambda *_: Thread(target=listener.shutdown).start())
     if arguments.announce:
-        announce(arguments.announce, listener.endpoint)
+        announce(arguments.announce, listener.endpoint, arguments.time_scale)
     with listener:
         listener.serve_forever(poll_interval=0.1)
+    if listener.kept is not None:
+        listener.kept.save()
 
 
 if __name__ == "__main__":

@@ -16,6 +16,9 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
+from botocore.exceptions import ConnectionClosedError
+
+from provisioner.local.cut import Cut
 
 if TYPE_CHECKING:
     from provisioner.local.cloud import Cloud
@@ -48,7 +51,10 @@ def plug(client: Any, cloud: Cloud) -> Any:
     """Make a client speak to the cloud in this process, without sockets; gives the client back."""
 
     def answered(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        reply = cloud.answer(environ(request))
+        try:
+            reply = cloud.answer(environ(request))
+        except Cut as cut:
+            raise ConnectionClosedError(endpoint_url=request.url, error=cut) from cut
         headers: Any = dict(reply.headers)
         return AWSResponse(request.url, reply.status, headers, Raw(reply.body))
 

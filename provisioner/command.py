@@ -1,0 +1,225 @@
+"""The whole of one command, from opening a stack to its exit code; knows no option and not how a terminal asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner import graph as edges
+from provisioner import log, report
+from provisioner import plan as planning
+from provisioner.engine import Sight
+from provisioner.errors import LOCKED_OUT
+from provisioner.exits import DONE, FAILED, INTERRUPTED, REFUSED, Stop
+from provisioner.kit import Objection
+from provisioner.plan import Planned
+from provisioner.session import Connect, Request, Session, opened
+from provisioner.wiring import Outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who typed a command, what they want of any, and how to speak to them."""
+
+    request: Request
+    typed: Sequence[str]
+    """The words after ``provisioner``."""
+    as_json: bool
+    log_format: log.Format | None
+    verbose: int
+    say: Callable[[str], object]
+    ask: Callable[[str], bool]
+    connect: Connect | None = None
+    """How to reach AWS in place of the target's own way."""
+
+    @property
+    def draws(self) -> bool:
+        """Whether to draw: on a terminal that can, and where nobody asked for log lines."""
+        capable = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        return capable and not (self.as_json or self.log_format or self.verbose)
+
+    def tell(self, document: Any, text: Callable[[], str]) -> None:
+        """Say the one JSON document, or the text where none was asked for."""
+        self.say(json.dumps(document, indent=2) if self.as_json else text())
+
+
+def run(caller: Caller, verb: str, flags: frozenset[str], yes: bool) -> int:
+    """Look, plan, refuse or ask, run, report: the whole of provision and of teardown."""
+    tearing = verb == "teardown"
+    begun = time.monotonic()
+    with _opened(caller, writing=True, strict=not tearing) as session:
+        sight = _allowed(session, verb, flags)
+        planned = planning.teardown(sight) if tearing else planning.provision(sight)
+        if caller.request.target == "aws" and not yes and _lies_ahead(planned):
+            _ask(caller, verb, session, planned)
+            # Whoever was asked took their time: what was seen before is too old to act on.
+            sight = _allowed(session, verb, flags, fresh=True)
+        with _interruptible(session), _watched(caller, session, sight, verb):
+            outcome = (session.engine.teardown if tearing else session.engine.provision)(sight)
+        told: dict[str, Any] = {
+            "stack": session.stack.name,
+            "outcome": outcome,
+            "sight": sight,
+            "mutating": session.aws.mutations,
+            "reads": session.aws.reads,
+            "seconds": time.monotonic() - begun,
+        }
+    code, result = _verdict(outcome)
+    again = shlex.join(["provisioner", *caller.typed])
+    caller.tell(
+        report.run_json(**told, exit_code=code, result=result),
+        lambda: report.run_text(verb=verb, **told, durations=session.durations, again=again),
+    )
+    return code
+
+
+def plan(caller: Caller, detailed: bool) -> int:
+    """Show what provision would do, and what forbids it; ``detailed`` has an exit code tell whether there is any."""
+    with _opened(caller) as session:
+        sight = _looked(session)
+        planned = planning.provision(sight)
+        refusals = list(planning.refusals(sight, frozenset(), tearing=False))
+        where: dict[str, Any] = {
+            "stack": session.stack.name,
+            "target": caller.request.target,
+            "region": session.stack.region,
+        }
+        caller.tell(report.plan_json(planned, **where, refusals=refusals), lambda: report.plan_text(planned, **where))
+    if refusals and not caller.as_json:
+        raise _refused(refusals, "provision")
+    if refusals:
+        return FAILED if detailed else REFUSED
+    return 2 if detailed and _lies_ahead(planned) else DONE
+
+
+def status(caller: Caller) -> int:
+    """Show every step; what cannot be looked at is a row as well, and makes the command fail."""
+    with _opened(caller, strict=False) as session:
+        sight = session.look()
+        if any(failure.code in LOCKED_OUT for failure in sight.failures):
+            raise _unseen(sight)
+        caller.tell(report.status_json(sight, session.stack.name), lambda: report.status_text(sight))
+    return FAILED if sight.failures else DONE
+
+
+def outputs(caller: Caller, form: str) -> int:
+    """Print what others need to know of a stack that is there."""
+    with _opened(caller, strict=False) as session:
+        sight = _looked(session)
+        if not any(seen.live and not (seen.live.foreign or seen.leftover) for seen in sight.seen.values()):
+            raise Stop(FAILED, "absent", f"{session.stack.name} is not there", f"build it: {_building(caller.request)}")
+        found = report.outputs(sight, region=session.stack.region, account=session.stack.account)
+        caller.tell(found, lambda: report.outputs_env(found) if form == "env" else report.outputs_text(found))
+    return DONE
+
+
+def graph(caller: Caller) -> int:
+    """Print which step waits for which."""
+    with _opened(caller, strict=False) as session:
+        needs = edges.edges(session.steps)
+        steps = [{"step": s.name, "kind": s.kind, "needs": sorted(needs[s.name])} for s in session.steps]
+        caller.tell({"stack": session.stack.name, "steps": steps}, lambda: report.graph_text(session.steps))
+    return DONE
+
+
+@contextmanager
+def _opened(caller: Caller, writing: bool = False, strict: bool = True) -> Iterator[Session]:
+    """Open the stack; events become log lines where asked for, or where no terminal shows them."""
+    listeners = []
+    if caller.log_format or caller.verbose or (writing and not caller.draws):
+        listeners.append(log.listener(caller.log_format or "console", caller.verbose))
+    with opened(caller.request, writing, caller.connect, listeners, strict) as session:
+        yield session
+
+
+def _allowed(session: Session, verb: str, flags: frozenset[str], fresh: bool = False) -> Sight:
+    """Take a look and refuse what forbids the run."""
+    tearing = verb == "teardown"
+    sight = _looked(session, flags, tearing, fresh)
+    if refusals := list(planning.refusals(sight, flags, tearing)):
+        raise _refused(refusals, verb)
+    return sight
+
+
+def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
+    """Take a look; what cannot be looked at ends the command, with nothing changed."""
+    sight = session.look(flags, tearing, fresh)
+    if sight.failures:
+        raise _unseen(sight)
+    return sight
+
+
+def _unseen(sight: Sight) -> Stop:
+    # The credentials are the cause of whatever else was refused with them.
+    first = next((each for each in sight.failures if each.code in LOCKED_OUT), sight.failures[0])
+    told = "; ".join(f"{each.step}: {each.message}" for each in sight.failures)
+    refused = all(each.code in ("Ambiguous", "Unnamed", "UnknownKind") for each in sight.failures)
+    return Stop(REFUSED if refused else FAILED, first.code, told, first.remedy)
+
+
+def _refused(objections: Sequence[Objection], verb: str) -> Stop:
+    told = "; ".join(f"{each.where}: {each.what}" for each in objections)
+    remedies = "; ".join(dict.fromkeys(each.remedy for each in objections))
+    return Stop(REFUSED, "refused", told, remedies, text=report.refusals_text(objections, verb))
+
+
+def _lies_ahead(planned: Sequence[Planned]) -> bool:
+    """Tell whether a run would do anything: what is busy now is called for once it is done."""
+    return any(each.calls or each.status in ("busy", "broken", "differs") for each in planned)
+
+
+def _ask(caller: Caller, verb: str, session: Session, planned: Sequence[Planned]) -> None:
+    """Show the plan and ask; without a terminal, or with nobody to read it, refuse."""
+    if caller.as_json or not sys.stdin.isatty():
+        raise Stop(REFUSED, "unconfirmed", f"{verb} on aws asks first, and nobody is there to answer", "pass --yes")
+    stack = session.stack
+    caller.say(
+        report.plan_text(planned, stack=stack.name, target="aws", region=stack.region, tearing=verb == "teardown")
+    )
+    if not caller.ask(f"{verb} {stack.name} in account {stack.account}?"):
+        raise Stop(REFUSED, "declined", "declined", "", text="Declined; nothing was changed.")
+
+
+def _verdict(outcome: Outcome) -> tuple[int, str]:
+    if outcome.interrupted:
+        return INTERRUPTED, "interrupted"
+    return (FAILED, "failed") if outcome.failures else (DONE, "done")
+
+
+def _building(request: Request) -> str:
+    """Give the command that builds the stack a request is about."""
+    options = [("--suffix", request.suffix), ("--target", request.target if request.target != "local" else "")]
+    words = [word for option, value in options if value for word in (option, value)]
+    return shlex.join(["provisioner", "provision", request.environment, *words])
+
+
+@contextmanager
+def _watched(caller: Caller, session: Session, sight: Sight, verb: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        if caller.draws:
+            from provisioner.progress import LiveView
+
+            view = stack.enter_context(LiveView(list(sight.wishes), verb, session.engine.clock.now))
+            session.listeners.append(view)
+        yield
+
+
+@contextmanager
+def _interruptible(session: Session) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end the run in good order instead of in the middle of a call."""
+    before = {
+        number: signal.signal(number, lambda *_: session.engine.stop()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
