@@ -278,7 +278,7 @@ class View:
                 (corpses if final else found).append(item)
         self._aws.corpses[step.name].update(_ids(operation, corpses))
         if len(found) > 1:
-            raise Ambiguous(step.name, _ids(operation, found))
+            raise Ambiguous(step.name, dict(zip(_ids(operation, found), found, strict=True)))
         return found[0] if found else None
 
 
@@ -303,7 +303,7 @@ def _ids(operation: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
     """Name what a describe listed: ``describe_nat_gateways`` lists ``NatGatewayId``; others by their own key."""
     noun = "".join(word.capitalize() for word in operation.partition(".")[2].split("_")[1:]).removesuffix("s")
     keys = (f"{noun}Id", "GroupId", "AllocationId", f"{noun.replace('Db', 'DB')}Identifier")
-    return sorted(str(next((item[key] for key in keys if key in item), "?")) for item in items)
+    return [str(next((item[key] for key in keys if key in item), "?")) for item in items]
 
 
 def _unknown(params: Mapping[str, Any]) -> bool:

@@ -11,8 +11,10 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,7 +23,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from provisioner import __version__
-from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
+from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, WORKERS, Stop, as_stop
 
 if TYPE_CHECKING:
     from provisioner.command import Caller
@@ -271,11 +273,22 @@ def main() -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         code = INTERRUPTED
-    finally:
-        # The exit code is settled: what arrives while Python cleans up would put a traceback in its place.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        gc.freeze()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else FAILED
+    # The exit code is settled: what arrives while Python cleans up would put a traceback in its place.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process, without waiting for workers that wait for answers nobody wants any more."""
+    if any(each.name.startswith(f"{WORKERS}_") for each in threading.enumerate()):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    gc.freeze()
     sys.exit(code)
 
 

@@ -214,9 +214,12 @@ def _watched(caller: Caller, session: Session, sight: Sight, verb: str) -> Itera
 
 @contextmanager
 def _interruptible(session: Session) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the run in good order instead of in the middle of a call."""
+    """Let Ctrl-C and SIGTERM end the run in good order instead of in the middle of a call, and a second Ctrl-C at
+    once."""
+    engine = session.engine
     before = {
-        number: signal.signal(number, lambda *_: session.engine.stop()) for number in (signal.SIGINT, signal.SIGTERM)
+        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: (engine.abandon if engine.stopping else engine.stop)()),
+        signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: engine.stop()),
     }
     try:
         yield

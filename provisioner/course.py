@@ -30,6 +30,12 @@ class Course:
     """The worst answer to the batch under way."""
     wake: float | None = None
     born: float | None = None
+    newborn: str = ""
+    """The id told by the create that was then."""
+    surplus: str = ""
+    """The digest of the last call that removes one too many."""
+    thinned: bool = False
+    """Whether that call was made."""
     awaited: str = ""
     waiting_since: float | None = None
     inherited: str = ""
@@ -47,7 +53,16 @@ class Course:
 
     @property
     def past(self) -> Past:
-        return Past(self.made, self.born, self.tries - self.unanswered, self.awaited, self.waiting_since, self.touched)
+        return Past(
+            made=self.made,
+            born=self.born,
+            newborn=self.newborn,
+            thinned=self.thinned,
+            tries=self.tries - self.unanswered,
+            awaited=self.awaited,
+            since=self.waiting_since,
+            touched=self.touched,
+        )
 
     def waits(self, why: str, now: float) -> float:
         """Note what it waits for, and tell since when it has been waiting for just that."""
@@ -67,12 +82,14 @@ class Course:
         course = cls(wish, since)
         if record is not None:
             course.inherited, course.seen = record.id, record.status == "settled"
+            course.born = None if record.born is None else min(now, record.born)
         for sent in record.calls if record else ():
             if not sent.code or classify(sent.code) is Verdict.UNKNOWN:
                 at = min(now, sent.done or sent.at)
                 course.made[sent.digest] = at
                 if Call(sent.operation).creates:
                     course.born = at
+        course.newborn = course.inherited if course.born is not None else ""
         return course
 
 

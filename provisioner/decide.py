@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
 
-from provisioner.kit import Call, Live, Step
+from provisioner.kit import Ambiguous, Call, Live, Step
 
 TRIES = 3
 """The same call without effect, its window waited out each time, that makes an error instead of a loop."""
@@ -26,6 +26,10 @@ class Past:
     """Per digest, when the last such call that may have had an effect came back (or left, if it never did)."""
     born: float | None = None
     """When the last create that may have had an effect came back; none has been torn down since."""
+    newborn: str = ""
+    """The id that create told, if it told one."""
+    thinned: bool = False
+    """Whether one too many was removed."""
     tries: Mapping[str, int] = field(default_factory=dict)
     """Per digest, how often this run has made the call."""
     awaited: str = ""
@@ -75,6 +79,8 @@ def toward_wish(step: Step, live: Live | None, past: Past, now: float, window: f
         return _unseen(past, now, window) or _act(step, step.provision(None), past, now, window)
     if stop := standing(step, live, past.touched):
         return stop
+    if live.id != past.newborn and (shows := _newborn_hidden(past, now, window)):
+        return shows
     if live.broken:
         return _act(step, step.teardown(live), past, now, window)
     if live.busy or live.leaving:
@@ -94,6 +100,27 @@ def toward_nothing(step: Step, live: Live | None, past: Past, now: float, window
     if isinstance(decision, Settled) and not step.attendant:
         return _wait(step, "to disappear", past, now)
     return decision
+
+
+def among_twins(step: Step, error: Ambiguous, past: Past, now: float, window: float) -> Decision:
+    """Decide about several that carry the tags of one step: what was just created in vain goes, the older one stays.
+
+    That happens where a lost state met reads that lagged: an earlier run's did not show yet. Past the window, and
+    where something hangs on ours, nobody can tell which of them is the right one.
+    """
+    if past.thinned and (shows := _unseen(past, now, window)):
+        return shows
+    mine = error.twins.get(past.newborn)
+    removable = mine is not None and _is_young(past, now, window) and not past.thinned
+    calls = [(call,) for call in step.surplus(mine)] if mine is not None and removable else []
+    return Act(iter(calls)) if calls else ambiguous(error)
+
+
+def ambiguous(error: Ambiguous) -> Failed:
+    """Name several of which there should be one; nothing is touched."""
+    return Failed(
+        "Ambiguous", f"{error}: they carry the same tags", "remove or retag all but one, then run the command again"
+    )
 
 
 def standing(step: Step, live: Live, touched: bool = False) -> Failed | None:
@@ -148,11 +175,20 @@ def pause(since: float, now: float) -> float:
     return min(LONGEST, max(SHORTEST, (now - since) / 10))
 
 
+def _is_young(past: Past, now: float, window: float) -> bool:
+    return past.born is not None and past.born + window > now
+
+
 def _unseen(past: Past, now: float, window: float) -> Asleep | None:
     """Disbelieve "there is none" while what was created may not be visible yet."""
-    if past.born is not None and past.born + window > now:
+    if past.born is not None and _is_young(past, now, window):
         return Asleep(min(past.born + window, now + pause(past.born, now)), "what was created to show")
     return None
+
+
+def _newborn_hidden(past: Past, now: float, window: float) -> Asleep | None:
+    """Wait for the newborn where another one shows in its place: what is built on either could be on the wrong one."""
+    return _unseen(past, now, window) if past.newborn and not past.thinned else None
 
 
 def _wait(step: Step, why: str, past: Past, now: float) -> Asleep | Failed:

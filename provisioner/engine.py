@@ -26,6 +26,8 @@ class Seen:
     """Whether it is ours and no longer in the blueprint."""
     protections: tuple[Objection, ...] = ()
     """What forbids its teardown, where that is what lies ahead."""
+    strangers: tuple[Objection, ...] = ()
+    """What others have put in or on it, which keeps it alone from going."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +66,12 @@ class Engine(Wiring):
             self.clock.stopped.set()
             self.inbox.put(None)
 
+    def abandon(self) -> None:
+        """End the run at once: what is under way stays without an answer, and the next run looks what came of it."""
+        self.stop()
+        self.abandoned = True
+        self.inbox.put(None)
+
     def look(
         self,
         steps: Iterable[Step],
@@ -90,6 +98,7 @@ class Engine(Wiring):
                 live=run.courses[name].live,
                 leftover=name in leftovers,
                 protections=tuple(run.courses[name].burdens.protections),
+                strangers=tuple(run.courses[name].burdens.strangers),
             )
             for name, wish in wishes.items()
             if name not in leftovers or run.courses[name].live is not None or self.journal.record(name)

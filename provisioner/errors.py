@@ -52,8 +52,8 @@ _TABLE = {
     Verdict.EXISTS: """
         DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists
         DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault
-        InvalidGroup.Duplicate InvalidPermission.Duplicate RouteAlreadyExists Resource.AlreadyAssociated
-        BucketAlreadyOwnedByYou""",
+        InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidSubnet.Conflict RouteAlreadyExists
+        Resource.AlreadyAssociated BucketAlreadyOwnedByYou""",
     Verdict.LATER: """
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty

@@ -122,7 +122,9 @@ class Burdens:
     contents: Sequence[Any] = ()
     """One bounded batch of what is inside, in the shape the step's own ``teardown`` takes."""
     protections: Sequence[Objection] = ()
-    """What forbids the teardown, each with the flag that lifts it."""
+    """What forbids the teardown of the stack, each with the flag that lifts it."""
+    strangers: Sequence[Objection] = ()
+    """What others have put in or on it: this resource cannot go before that, the rest of the stack can."""
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,14 @@ class Objection:
 class Ambiguous(Exception):
     """Two or more resources carry the tags of one step: they are named, never chosen from."""
 
-    def __init__(self, step: str, ids: Sequence[str]) -> None:
-        super().__init__(f"{step} exists {len(ids)} times: {', '.join(ids)}")
-        self.step, self.ids = step, tuple(ids)
+    def __init__(self, step: str, twins: Mapping[str, Mapping[str, Any]]) -> None:
+        super().__init__(f"{step} exists {len(twins)} times: {', '.join(sorted(twins))}")
+        self.step, self.twins = step, twins
+        """As their listing shows them, by id."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        return tuple(sorted(self.twins))
 
 
 class Reader(Protocol):
@@ -266,6 +273,14 @@ class Step:
     def teardown(self, live: Live) -> Iterator[Call | tuple[Call, ...]]:
         """Say which calls remain between ``live`` and nothing. Pure."""
         raise NotImplementedError
+
+    def surplus(self, twin: Mapping[str, Any]) -> Iterator[Call]:
+        """Say which calls remove a second one of this, which its listing shows as ``twin``: none unless it is as we
+        create it and AWS refuses to remove it where something hangs on it. Pure.
+
+        Kinds that AWS creates once for a name or a client token have none.
+        """
+        return iter(())
 
     def remains(self, live: Live) -> str:
         """Name what its teardown leaves behind on purpose (a final snapshot), "" if nothing."""

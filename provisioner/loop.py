@@ -6,7 +6,7 @@ needs are met, sleeps without a thread, and is done when nothing remains to be c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from provisioner.course import Called, Course, Looked
 from provisioner.decide import Act, Asleep, Batch, Decision, Failed, Past, Settled
 from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
-from provisioner.kit import Ambiguous, Burdens, Call, Live, Objection, Step, bind, fingerprint
+from provisioner.kit import Ambiguous, Burdens, Call, Live, Step, Unknown, bind, fingerprint
 from provisioner.wiring import Failure, Outcome, Result, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
@@ -95,7 +95,7 @@ class Run:
         return self.interrupted or self.locked_out
 
     def _pending(self) -> bool:
-        under_way = any(course.out for course in self.courses.values())
+        under_way = not self.wiring.abandoned and any(course.out for course in self.courses.values())
         return under_way or (not self.stopping and len(self.results) < len(self.courses))
 
     def _patience(self) -> float | None:
@@ -154,6 +154,8 @@ class Run:
     def _looked(self, message: Looked) -> None:
         course = self.courses[message.name]
         self.looking.discard(message.name)
+        if isinstance(message.error, Ambiguous):
+            return self._looked_at_twins(course, message.error)
         if message.error is not None or message.step is None:
             return self._fail(course, _failure(message.error))
         course.step, course.live, course.burdens = message.step, message.live, message.burdens
@@ -164,13 +166,29 @@ class Run:
             self.ids.pop(message.name, None)
         if self.tearing and course.live is not None:
             course.remains = _remains(course.wish, course.live)
-            if course.burdens.protections:
-                return self._fail(course, _protected(course.burdens.protections))
+            if stop := _kept_by(course.burdens):
+                return self._fail(course, stop)
         now = self.wiring.clock.now()
         try:
             decision = self.policy(course.step, course.live, course.past, now, self.wiring.window)
         except Exception as error:
             return self._fail(course, _failure(error))
+        return self._follow(course, decision)
+
+    def _looked_at_twins(self, course: Course, error: Ambiguous) -> None:
+        """Have what was created in vain removed, unless something of ours may hang on it already."""
+        name, now = course.wish.name, self.wiring.clock.now()
+        course.step = step = bind(course.wish, self.ids)
+        used = any(name in needs and self.wiring.journal.record(each) for each, needs in self.needs.items())
+        decision = (
+            decide.ambiguous(error) if used else decide.among_twins(step, error, course.past, now, self.wiring.window)
+        )
+        if self.policy is only_look and not isinstance(decision, Failed):
+            course.live = Live(Unknown(name), busy="there twice: the younger one goes")
+            return self._finish(course)
+        if isinstance(decision, Act):
+            calls = [*decision.batches]
+            course.surplus, decision = calls[-1][0].digest, Act(iter(calls))
         return self._follow(course, decision)
 
     def _follow(self, course: Course, decision: Decision) -> None:
@@ -243,7 +261,8 @@ class Run:
             # What is inside a resource is its owner's business: of calls about contents only the digest is kept.
             inside = course.live is not None and bool(course.live.contents)
             sent = [(call.operation, call.digest, {} if inside else call.params) for call in batch]
-            self.wiring.journal.intend(course.wish.name, course.wish.kind, sent, now, leaving=self.tearing)
+            name, kind = course.wish.name, course.wish.kind
+            self.wiring.journal.intend(name, kind, sent, now, leaving=self.tearing, born=course.born)
         if not self._committed():
             return
         for course, batch in ready:
@@ -300,8 +319,9 @@ class Run:
             course.made[call.digest] = now
         if error is None:
             course.refusals.clear()
+            course.thinned |= call.digest == course.surplus
         if call.creates and (error is None or error.verdict in (Verdict.UNKNOWN, Verdict.EXISTS)):
-            course.born = now
+            course.born, course.newborn = now, message.id
         elif self.tearing and error is None:
             course.born = None
         if message.name in self.results:
@@ -356,19 +376,18 @@ class Run:
 def _failure(error: Exception | None) -> Failed:
     if isinstance(error, AwsError):
         return Failed(error.code, error.message, error.remedy, error.operation)
-    if isinstance(error, Ambiguous):
-        return Failed(
-            "Ambiguous", f"{error}: they carry the same tags", "remove or retag all but one, then run the command again"
-        )
     return Failed(
         "Defect", f"{type(error).__name__}: {error}", "report this as a defect of provisioner; run again to go on"
     )
 
 
-def _protected(protections: Sequence[Objection]) -> Failed:
-    return Failed(
-        "Protected", "; ".join(each.what for each in protections), "; ".join(each.remedy for each in protections)
-    )
+def _kept_by(burdens: Burdens) -> Failed | None:
+    """Say what keeps a resource from being torn down, if anything does."""
+    for code, objections in (("Protected", burdens.protections), ("InUse", burdens.strangers)):
+        if objections:
+            remedies = dict.fromkeys(each.remedy for each in objections)
+            return Failed(code, "; ".join(each.what for each in objections), "; ".join(remedies))
+    return None
 
 
 def _remains(wish: Step, live: Live) -> str:

@@ -90,6 +90,9 @@ def _toward_wish(seen: Seen) -> Planned:
 
 def _toward_nothing(seen: Seen, why: str) -> Planned:
     live = seen.live
+    if seen.strangers:
+        held = "; ".join(each.what for each in seen.strangers)
+        return Planned(step=seen.step.name, kind=seen.step.kind, status="busy", reason=held, calls=())
     calls = _flat(seen.step.teardown(live)) if live and not (live.foreign or live.busy or live.leaving) else ()
     reason = why if calls else _circumstance(live) if live else "not there"
     return Planned(step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=reason, calls=calls)

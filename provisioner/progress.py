@@ -111,7 +111,7 @@ class LiveView:
     def _head(self, now: float, width: int) -> Text:
         stages = Counter(each.stage for each in self._courses.values())
         told = ", ".join(f"{stages[stage]} {stage}" for stage in _ORDER if stages[stage])
-        stopping = ", stopping: what is under way is finished" if self._stopping else ""
+        stopping = ", stopping; Ctrl-C again: at once" if self._stopping else ""
         return _fitted(f"{self._verb} {_elapsed(now - self._begun)}  {told}{stopping}", width, "bold")
 
 

@@ -20,6 +20,7 @@ from provisioner.config import Settings, load
 from provisioner.engine import Engine, Sight
 from provisioner.errors import AwsError
 from provisioner.events import Event, Listener
+from provisioner.exits import WORKERS
 from provisioner.kit import Stack, Step
 from provisioner.plan import flagged
 from state.record import State
@@ -103,15 +104,16 @@ def opened(
     )
     path = state_path(request.state_dir, request.target, stack.name)
     lock = Lock.acquire(path) if writing else None
-    workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix="provisioner")
+    workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix=WORKERS)
     clock = RealClock()
+    session = None
     try:
         heard = list(listeners)
         aws = (connect or _connected)(request, settings.region, clock, _retrying(clock, heard))
-        yield assemble(request, settings, stack, aws, path, workers, clock, heard, strict)
+        yield (session := assemble(request, settings, stack, aws, path, workers, clock, heard, strict))
     finally:
         clock.stopped.set()
-        workers.shutdown(wait=True, cancel_futures=True)
+        workers.shutdown(wait=session is None or not session.engine.abandoned, cancel_futures=True)
         if lock is not None:
             lock.release()
 

@@ -29,6 +29,7 @@ class Journal(Protocol):
         calls: Sequence[tuple[str, str, Mapping[str, Any]]],
         at: float,
         leaving: bool = False,
+        born: float | None = None,
     ) -> None: ...
     def outcome(self, name: str, digest: str, at: float, code: str = "", id: str = "") -> None: ...
     def settled(self, name: str, kind: str, id: str, fields: Mapping[str, Any]) -> None: ...
@@ -84,4 +85,6 @@ class Wiring:
     """Seconds for which what our own last call should have made visible is not disbelieved."""
     lingering: float = 900.0
     """Seconds for which AWS may refuse a call because of the state of something else."""
+    abandoned: bool = False
+    """Whether not even the answers to what is under way are waited for."""
     inbox: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)

@@ -5,12 +5,12 @@ Times are seconds since the epoch in memory and ISO 8601 in UTC on disk, where a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
-SCHEMA = 1
+SCHEMA = 2
 """The version of the file; a higher one is refused, a lower one migrated."""
 
 Status = Literal["pending", "settled", "failed", "leaving"]
@@ -44,6 +44,8 @@ class Record:
     """The last calls made for it: one, or those that went out together."""
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The specification it was last settled with."""
+    born: float | None = None
+    """When the last create came back that may have had an effect, whatever was called since; ``None``: none has."""
 
 
 @dataclass(frozen=True)
@@ -90,17 +92,23 @@ def to_json(state: State) -> dict[str, Any]:
 
 def from_json(data: Any) -> State:
     """Turn JSON values into a state. Raises Newer for a later schema and Malformed for anything else but a state."""
-    top = _Node(data, ())
-    schema = top["schema"].of(int)
+    schema = schema_of(data)
     if schema > SCHEMA:
         raise Newer(("schema",), f"is {schema}, this version knows up to {SCHEMA}")
-    if schema != SCHEMA:
+    if schema < 1:
         raise Malformed(("schema",), f"is {schema}, which never existed")
+    top = _Node(data, (), schema)
     return State(
         **{key: top[key].of(str) for key in _HEADER},
         steps={name: _record(node) for name, node in top["steps"].members()},
         past={name: tuple(each.of(str) for each in node.entries()) for name, node in top["past"].members()},
     )
+
+
+def schema_of(data: Any) -> int:
+    """Tell with which version JSON values were written. Raises Malformed where they do not say."""
+    schema: int = _Node(data, ())["schema"].of(int)
+    return schema
 
 
 _HEADER = ("project", "environment", "suffix", "target", "account", "region")
@@ -113,6 +121,8 @@ class _Node:
 
     value: Any
     trail: tuple[str, ...]
+    schema: int = SCHEMA
+    """That of the whole."""
 
     def of(self, kind: type[Any]) -> Any:
         if not isinstance(self.value, kind) or isinstance(self.value, bool):
@@ -122,19 +132,22 @@ class _Node:
     def __getitem__(self, key: str) -> _Node:
         if key not in self.of(dict):
             raise Malformed(self.trail, f"{key} is missing")
-        return _Node(self.value[key], (*self.trail, key))
+        return _Node(self.value[key], (*self.trail, key), self.schema)
 
     def members(self) -> list[tuple[str, _Node]]:
         return [(key, self[key]) for key in self.of(dict)]
 
     def entries(self) -> list[_Node]:
-        return [_Node(each, self.trail) for each in self.of(list)]
+        return [_Node(each, self.trail, self.schema) for each in self.of(list)]
 
     def time(self) -> float:
         try:
             return datetime.fromisoformat(self.of(str)).timestamp()
         except (ValueError, OverflowError) as error:
             raise Malformed(self.trail, "should be an ISO 8601 time") from error
+
+    def time_if_any(self) -> float | None:
+        return None if self.value is None else self.time()
 
 
 _NAMES: Mapping[type[Any], str] = {int: "a whole number", str: "a text", dict: "an object", list: "a list"}
@@ -145,6 +158,7 @@ def _record_json(record: Record) -> dict[str, Any]:
         "kind": record.kind,
         "id": record.id,
         "status": record.status,
+        "born": None if record.born is None else iso(record.born),
         "calls": [_sent_json(sent) for sent in record.calls],
         "fields": dict(record.fields),
     }
@@ -154,13 +168,21 @@ def _record(node: _Node) -> Record:
     status = node["status"].of(str)
     if status not in _STATUS:
         raise Malformed(node["status"].trail, f"should be one of {', '.join(_STATUS)}")
+    calls = tuple(_sent(each) for each in node["calls"].entries())
     return Record(
         kind=node["kind"].of(str),
         id=node["id"].of(str),
         status=status,
-        calls=tuple(_sent(each) for each in node["calls"].entries()),
+        calls=calls,
         fields=node["fields"].of(dict),
+        born=node["born"].time_if_any() if node.schema > 1 else _last(calls),
     )
+
+
+def _last(calls: Sequence[Sent]) -> float | None:
+    """Say when the last of some calls was over: schema 1 does not tell when something was born, and later than
+    this it was not."""
+    return max((sent.at if sent.done is None else sent.done for sent in calls), default=None)
 
 
 def _sent_json(sent: Sent) -> dict[str, Any]:
@@ -180,6 +202,6 @@ def _sent(node: _Node) -> Sent:
         digest=node["digest"].of(str),
         params=node["params"].of(dict),
         at=node["at"].time(),
-        done=None if node["done"].value is None else node["done"].time(),
+        done=node["done"].time_if_any(),
         code=node["code"].of(str),
     )

@@ -10,20 +10,23 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shlex
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from state.record import Malformed, Newer, Record, Sent, State, Status, from_json, iso, to_json
+from state.record import SCHEMA, Malformed, Newer, Record, Sent, State, Status, from_json, iso, schema_of, to_json
 
 LONGEST = 500
 """Characters of JSON up to which a parameter is kept as it is; beyond them only its fingerprint."""
 
 Rename = Callable[[Path, Path], object]
+_HOLDER = re.compile(r"pid \d+ on (?P<host>\S+) since \S+")
 
 
 class StateError(Exception):
@@ -48,15 +51,8 @@ def read(path: Path) -> State | None:
 
     Raises StateError for a damaged file, which stays as it is, and for one of a later version.
     """
-    try:
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise StateError(
-            "unreadable", f"cannot read {path}: {error.strerror}", f"make it readable: chmod u+r {_quoted(path)}"
-        ) from error
-    return _parsed(path, raw)
+    raw = _raw(path)
+    return None if raw is None else _parsed(path, raw)[0]
 
 
 class Lock:
@@ -66,8 +62,13 @@ class Lock:
         self._fd = fd
 
     @classmethod
-    def acquire(cls, path: Path) -> Lock:
-        """Lock the stack whose state is at ``path``, at once or not at all: raises Held, which names the holder."""
+    def acquire(cls, path: Path, host: str = "") -> Lock:
+        """Lock the stack whose state is at ``path``, at once or not at all: raises Held, which names the holder.
+
+        A shared folder may not carry the kernel's lock from one machine to another, but it carries the text: what
+        another ``host`` than ours has written and not taken back holds too. Of our own host the kernel knows better.
+        """
+        host = host or socket.gethostname()
         lock = path.with_suffix(".lock")
         try:
             _private_folder(lock.parent)
@@ -76,10 +77,14 @@ class Lock:
             raise _unwritable(lock, error) from error
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holder = _holder(fd)
+            if (elsewhere := _HOLDER.fullmatch(holder)) and elsewhere["host"] != host:
+                os.close(fd)
+                raise _left(lock, holder)
             os.truncate(fd, 0)
-            os.write(fd, f"pid {os.getpid()} on {socket.gethostname()} since {iso(time.time())}\n".encode())
+            os.write(fd, f"pid {os.getpid()} on {host} since {iso(time.time())}\n".encode())
         except BlockingIOError as error:
-            holder = os.pread(fd, 1000, 0).decode(errors="replace").strip()
+            holder = _holder(fd)
             os.close(fd)
             raise _held(lock, holder) from error
         except OSError as error:
@@ -88,8 +93,10 @@ class Lock:
         return cls(fd)
 
     def release(self) -> None:
-        """Let go; a second time does nothing."""
+        """Let go, and take back what names us; a second time does nothing."""
         if self._fd >= 0:
+            with suppress(OSError):
+                os.truncate(self._fd, 0)
             os.close(self._fd)
             self._fd = -1
 
@@ -103,23 +110,27 @@ class Lock:
 class Journal:
     """Remember what a run does. Changes gather in memory until ``commit`` writes all of them or none."""
 
-    def __init__(self, path: Path, state: State, rename: Rename = os.replace) -> None:
+    def __init__(self, path: Path, state: State, rename: Rename = os.replace, older: bytes = b"") -> None:
+        """Begin with a state; ``older`` is the file as an earlier version wrote it, which is kept beside ours."""
         self.path = path
         self._state = self._written = state
         self._rename = rename
+        self._older = older
 
     @classmethod
     def open(cls, path: Path, here: State, rename: Rename = os.replace) -> Journal:
         """Go on with what is remembered, or start with ``here``, whose header says which stack this is and where.
 
-        Writes nothing. Raises StateError for a damaged file, a later schema, and a state of something else.
+        Writes nothing: a file of an earlier schema is put into ours by the first commit. Raises StateError for a
+        damaged file, a later schema, and a state of something else.
         """
-        found = read(path)
-        if found is None:
+        raw = _raw(path)
+        if raw is None:
             return cls(path, here, rename)
+        found, schema = _parsed(path, raw)
         if differing := [key for key in _IDENTITY if getattr(found, key) != getattr(here, key)]:
             raise _elsewhere(path, found, here, differing)
-        return cls(path, found, rename)
+        return cls(path, found, rename, raw if schema < SCHEMA else b"")
 
     @property
     def state(self) -> State:
@@ -139,12 +150,17 @@ class Journal:
         calls: Sequence[tuple[str, str, Mapping[str, Any]]],
         at: float,
         leaving: bool = False,
+        born: float | None = None,
     ) -> None:
-        """Note calls, each (operation, digest, params), that are about to leave together to build or to tear down."""
+        """Note calls, each (operation, digest, params), that are about to leave together to build or to tear down.
+
+        They take the place of the calls noted before, so ``born`` says when one of those created something.
+        """
         known = self.record(name) or Record(kind)
         sent = tuple(Sent(operation, digest, _brief(params), round(at, 3)) for operation, digest, params in calls)
         status: Status = "leaving" if leaving else "pending"
-        self._put(name, replace(known, kind=kind, status=status, calls=sent))
+        at_birth = None if born is None else round(born, 3)
+        self._put(name, replace(known, kind=kind, status=status, calls=sent, born=at_birth))
 
     def outcome(self, name: str, digest: str, at: float, code: str = "", id: str = "") -> None:
         """Note that an intended call came back, with AWS's error code if it failed and the id if it told one.
@@ -196,10 +212,12 @@ class Journal:
             return
         try:
             _private_folder(self.path.parent)
+            if self._older:
+                _write(_kept(self.path), self._older)
             _write(self.path, _text(self._state), self._rename)
         except OSError as error:
             raise _unwritable(self.path, error) from error
-        self._written = self._state
+        self._written, self._older = self._state, b""
 
     def _mark(self, name: str, status: Status) -> None:
         if known := self.record(name):
@@ -220,7 +238,12 @@ def _text(state: State) -> bytes:
     return (json.dumps(to_json(state), indent=1, ensure_ascii=False) + "\n").encode(errors="backslashreplace")
 
 
-def _write(path: Path, data: bytes, rename: Rename) -> None:
+def _kept(path: Path) -> Path:
+    """Say where a file of an earlier schema is kept, in case somebody goes back to the version that wrote it."""
+    return path.with_name(f"{path.name}.older")
+
+
+def _write(path: Path, data: bytes, rename: Rename = os.replace) -> None:
     """Replace the file, whole or not at all. One fixed temporary name, as there is one writer: none pile up."""
     new = path.with_suffix(".json.new")
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -265,9 +288,22 @@ def _plain(value: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def _parsed(path: Path, raw: bytes) -> State:
+def _raw(path: Path) -> bytes | None:
     try:
-        return from_json(json.loads(raw.decode()))
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(
+            "unreadable", f"cannot read {path}: {error.strerror}", f"make it readable: chmod u+r {_quoted(path)}"
+        ) from error
+
+
+def _parsed(path: Path, raw: bytes) -> tuple[State, int]:
+    """Give the state, and the schema it was written in."""
+    try:
+        data = json.loads(raw.decode())
+        return from_json(data), schema_of(data)
     except Newer as error:
         raise StateError(
             "newer",
@@ -322,6 +358,18 @@ def _held(lock: Path, holder: str) -> Held:
         f"another run holds {lock} ({holder or 'it is just starting'})",
         "wait for it to end, or end it, and run the same command again",
     )
+
+
+def _left(lock: Path, holder: str) -> Held:
+    return Held(
+        "held",
+        f"a run on another machine holds {lock} ({holder})",
+        f"wait for it to end; if you know that it has ended without letting go: rm {_quoted(lock)}",
+    )
+
+
+def _holder(fd: int) -> str:
+    return os.pread(fd, 1000, 0).decode(errors="replace").strip()
 
 
 def _unwritable(path: Path, error: OSError) -> StateError:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Step
+from provisioner.kit import Call, Live, Reader, Step, tags_of
 from steps.tags import born, found_tags, retag
 
 
@@ -29,3 +30,7 @@ class ElasticIp(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.release_address", AllocationId=live.id)
+
+    def surplus(self, twin: Mapping[str, Any]) -> Iterator[Call]:
+        if tags_of(twin) == self.labels and not twin.get("AssociationId"):
+            yield Call("ec2.release_address", AllocationId=twin["AllocationId"])

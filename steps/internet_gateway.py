@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step, Unknown
+from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, Unknown, tags_of
+from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 from steps.vpc import Vpc
 
@@ -19,8 +21,9 @@ class InternetGateway(Step):
 
     def observe(self, aws: Reader) -> Live | None:
         gateway = aws.mine(self.listing, self)
-        if gateway is None:
-            return None
+        return None if gateway is None else self._live(gateway)
+
+    def _live(self, gateway: Mapping[str, Any]) -> Live:
         attached = [each["VpcId"] for each in gateway["Attachments"] if not each["State"].startswith("detach")]
         facts = {"vpc": attached[0] if attached else "", "tags": found_tags(self, gateway)}
         return Live(gateway["InternetGatewayId"], facts)
@@ -37,6 +40,15 @@ class InternetGateway(Step):
     def teardown(self, live: Live) -> Iterator[Call]:
         yield from _detach(live)
         yield Call("ec2.delete_internet_gateway", InternetGatewayId=live.id)
+
+    def surplus(self, twin: Mapping[str, Any]) -> Iterator[Call]:
+        live = self._live(twin)
+        if tags_of(twin) == self.labels and live.facts["vpc"] in ("", self.vpc):
+            yield from self.teardown(live)
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        found = strangers(aws, self.stack, live.facts["vpc"]) if live.facts["vpc"] else ()
+        return holding(self, live, (each for each in found if each.public), "is reached through")
 
 
 def _detach(live: Live) -> Iterator[Call]:

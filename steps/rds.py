@@ -78,7 +78,7 @@ def look(
     items, name = aws.items(step.listing), f"{noun}Identifier"
     own = [item for item in items if step.claims(tags_of(item))]
     if len(own) > 1:
-        raise Ambiguous(step.name, sorted(item[name] for item in own))
+        raise Ambiguous(step.name, {item[name]: item for item in own})
     for item in own:
         pending = item.get("PendingModifiedValues", {})
         facts = {"arn": item[f"{noun}Arn"], "status": item[status], "tags": found_tags(step, item)}

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, tags_of
+from steps.strangers import holding, strangers
 from steps.tags import adoption, born, found_tags, retag
 from steps.vpc import Vpc
 
@@ -46,6 +47,10 @@ class SecurityGroup(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_security_group", GroupId=live.id)
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        found = strangers(aws, self.stack, live.facts["vpc"])
+        return holding(self, live, (each for each in found if live.id in each.groups), "uses")
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {self.output: live.id} if self.output else {}

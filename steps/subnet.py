@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step, Unknown
+from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, Unknown
+from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 from steps.vpc import Vpc
 
@@ -60,6 +61,10 @@ class Subnet(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_subnet", SubnetId=live.id)
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        found = strangers(aws, self.stack, live.facts["vpc"])
+        return holding(self, live, (each for each in found if each.subnet == live.id))
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {"public_subnet_ids" if self.public else "private_subnet_ids": (live.id,)}

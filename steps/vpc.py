@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Objection, Reader, Step, Unknown
-from steps.strangers import strangers
+from provisioner.kit import Burdens, Call, Live, Reader, Step, Unknown, tags_of
+from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 
 
@@ -47,12 +47,12 @@ class Vpc(Step):
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_vpc", VpcId=live.id)
 
+    def surplus(self, twin: Mapping[str, Any]) -> Iterator[Call]:
+        if twin["CidrBlock"] == self.cidr and tags_of(twin) == self.labels:
+            yield Call("ec2.delete_vpc", VpcId=twin["VpcId"])
+
     def burdens(self, aws: Reader, live: Live) -> Burdens:
-        remedy = "remove it, then run the same command again"
-        inside = strangers(aws, self.stack, str(live.id))
-        return Burdens(
-            protections=[Objection(self.name, f"{each} is in {live.id} and not ours", remedy) for each in inside]
-        )
+        return holding(self, live, strangers(aws, self.stack, str(live.id)))
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {"vpc_id": live.id}

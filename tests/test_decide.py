@@ -231,6 +231,24 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
             past=Past(made={DISK.death.digest: NOW}),
         ),
         Row(
+            "another one that shows before the newborn does is not built on",
+            "asleep 1: what was created to show",
+            live=replace(EXACT, id="vol-0"),
+            past=Past(born=NOW, newborn="vol-1"),
+        ),
+        Row(
+            "another one is taken for the right one where the newborn never showed",
+            "settled",
+            live=replace(EXACT, id="vol-0"),
+            past=Past(born=NOW - WINDOW, newborn="vol-1"),
+        ),
+        Row(
+            "another one is the right one where the newborn was removed",
+            "settled",
+            live=replace(EXACT, id="vol-0"),
+            past=Past(born=NOW, newborn="vol-1", thinned=True),
+        ),
+        Row(
             "what AWS cannot change in place is refused with how the data would have to be moved",
             "Fixed | AWS cannot change this in place: zone is b, wanted a"
             " | put the old value back, or copy it from a snapshot",

@@ -558,6 +558,30 @@ def test_a_stopped_run_waits_for_nobody(bench: Bench) -> None:
     assert bench.passed < 2
 
 
+def test_a_run_told_twice_to_stop_waits_for_no_answer_and_the_next_one_looks_what_came_of_it(bench: Bench) -> None:
+    engine, held = bench.engine(), []
+    a, b = thing("a"), thing("b", size=2)
+
+    class Holding(Inline):
+        """Let the calls of one step hang, as a call does whose connection is silent."""
+
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+            if args and args[0] == "b":
+                held.append(args)
+                engine.stop()
+                engine.abandon()
+                return None
+            return super().submit(fn, *args, **kwargs)
+
+    engine.workers = Holding()
+    assert bench.provision(a, b, engine=engine).interrupted
+    assert len(held) == 1
+    assert bench.written["b"]["calls"][0]["done"] is None
+    bench.cloud.beings["b"] = Being("thing-b")
+    assert bench.provision(a, b).results == {"a": "settled", "b": "settled"}
+    assert "create b" not in bench.cloud.performed
+
+
 # What a run remembers, and what it does not.
 
 

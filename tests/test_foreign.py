@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -174,17 +174,92 @@ def test_another_key_behind_an_alias_is_refused(tmp_path: Path) -> None:
     assert "wanted alias/other" in objection.what
 
 
-def test_an_interface_of_others_refuses_the_teardown_of_the_network(tmp_path: Path) -> None:
+FLAGS = frozenset({"delete_data", "disable_protection", "skip_final_snapshot"})
+
+
+@dataclass(frozen=True)
+class Guest:
+    """What somebody else has put into our network."""
+
+    put: Callable[[Client, Mapping[str, Any]], str]
+    """Put it there, among our resources by step; gives its id."""
+    told: str
+    holds: frozenset[str]
+    """The steps that cannot go before it."""
+
+
+def in_a_subnet(client: Client, ours: Mapping[str, Any]) -> str:
+    made = client("ec2").create_network_interface(SubnetId=ours["private-1"], Description="AWS Lambda VPC ENI-web")
+    return str(made["NetworkInterface"]["NetworkInterfaceId"])
+
+
+def in_a_group(client: Client, ours: Mapping[str, Any]) -> str:
+    where = {"SubnetId": ours["private-2"], "Groups": [ours["app"]]}
+    made = client("ec2").create_network_interface(**where, Description="their web server")
+    return str(made["NetworkInterface"]["NetworkInterfaceId"])
+
+
+def with_a_public_address(client: Client, ours: Mapping[str, Any]) -> str:
+    ec2 = client("ec2")
+    made = ec2.create_network_interface(SubnetId=ours["public-1"], Description="their proxy")["NetworkInterface"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.associate_address(AllocationId=address, NetworkInterfaceId=made["NetworkInterfaceId"])
+    return str(made["NetworkInterfaceId"])
+
+
+def naming_a_group(client: Client, ours: Mapping[str, Any]) -> str:
+    ec2 = client("ec2")
+    group = ec2.create_security_group(VpcId=ours["vpc"], GroupName="theirs", Description="theirs")["GroupId"]
+    reached = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "UserIdGroupPairs": [{"GroupId": ours["app"]}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[reached])
+    return str(group)
+
+
+def a_subnet(client: Client, ours: Mapping[str, Any]) -> str:
+    return str(client("ec2").create_subnet(VpcId=ours["vpc"], CidrBlock="10.30.224.0/24")["Subnet"]["SubnetId"])
+
+
+GUESTS = (
+    Guest(in_a_subnet, "network interface, AWS Lambda VPC ENI-web, of ", frozenset({"private-1"})),
+    Guest(in_a_group, "their web server", frozenset({"app", "private-2"})),
+    Guest(with_a_public_address, "their proxy", frozenset({"public-1", "internet"})),
+    Guest(naming_a_group, "security group theirs", frozenset({"app"})),
+    Guest(a_subnet, "subnet 10.30.224.0/24", frozenset({"vpc"})),
+)
+
+
+@pytest.mark.parametrize("guest", GUESTS, ids=lambda guest: guest.put.__name__)
+def test_a_guest_in_our_network_is_named_and_the_rest_of_the_teardown_goes_on(tmp_path: Path, guest: Guest) -> None:
     world = standing(tmp_path, "prod")
-    ec2, flags = world.client("ec2"), frozenset({"delete_data", "disable_protection"})
-    assert not list(plan.refusals(world.look(tearing=True, flags=flags), flags, tearing=True))
-    subnet = world.look().seen["private-1"].live
-    assert subnet is not None
-    made = ec2.create_network_interface(SubnetId=subnet.id, Description="AWS Lambda VPC ENI-web")["NetworkInterface"]
-    (objection,) = plan.refusals(world.look(tearing=True, flags=flags), flags, tearing=True)
-    assert objection.where == "vpc"
-    assert made["NetworkInterfaceId"] in objection.what
-    assert "AWS Lambda VPC ENI-web" in objection.what
+    before = {name: each.live.id for name, each in world.look().seen.items() if each.live}
+    put = guest.put(world.client, before)
+    sight = world.look(tearing=True, flags=FLAGS)
+    assert not list(plan.refusals(sight, FLAGS, tearing=True))
+    held = {each.step: each.reason for each in plan.teardown(sight) if each.status == "busy"}
+    assert held.keys() == guest.holds | {"vpc"}
+    assert all(put in reason and guest.told in reason for reason in held.values())
+    begun = world.clock.time
+    outcome = world.teardown(flags=FLAGS)
+    assert {each.step for each in outcome.failures} == guest.holds
+    assert all(each.code == "InUse" and put in each.message for each in outcome.failures)
+    assert "remove it" in outcome.failures[0].remedy
+    assert {name for name, result in outcome.results.items() if result != "gone"} <= guest.holds | {"vpc"}
+    assert world.clock.time - begun < 60
+    assert put in str(everything(world.client("ec2")))
+
+
+def everything(ec2: Any) -> list[Any]:
+    return [ec2.describe_network_interfaces(), ec2.describe_security_groups(), ec2.describe_subnets()]
+
+
+def test_a_teardown_goes_to_its_end_once_the_guest_has_left(tmp_path: Path) -> None:
+    world = standing(tmp_path)
+    before = {name: each.live.id for name, each in world.look().seen.items() if each.live}
+    put = in_a_subnet(world.client, before)
+    assert world.teardown(flags=FLAGS).failures
+    world.client("ec2").delete_network_interface(NetworkInterfaceId=put)
+    assert not world.teardown(flags=FLAGS).failures
+    assert not any(census(world.client).values())
 
 
 def test_an_endpoint_of_others_on_our_route_tables_is_refused_with_the_command_that_adopts_it(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_retry_is_shown_until_the_request_goes_out_again() -> None:
 def test_an_interrupted_run_says_that_it_is_stopping() -> None:
     run = watched("vpc")
     run.tell("stopping")
-    assert drawn(run.view) == ["provision 0:00  1 to come, stopping: what is under way is finished"]
+    assert drawn(run.view) == ["provision 0:00  1 to come, stopping; Ctrl-C again: at once"]
 
 
 def test_thirty_busy_steps_fit_in_any_height() -> None:

@@ -72,7 +72,7 @@ def test_the_file_is_for_people_too(path: Path) -> None:
     ]
     assert '"at": "1970-01-01T00:00:01.500Z"' in text
     assert '"note": "für Menschen"' in text
-    assert text.startswith('{\n "schema": 1,\n "project": "shop",\n')
+    assert text.startswith('{\n "schema": 2,\n "project": "shop",\n')
 
 
 def test_only_its_owner_may_read_file_and_folders(path: Path) -> None:
@@ -247,12 +247,53 @@ def test_a_file_that_may_not_be_read_is_named(path: Path) -> None:
 
 def test_a_later_schema_asks_for_an_upgrade(path: Path) -> None:
     settled(path)
-    newer = path.read_text().replace('"schema": 1', f'"schema": {SCHEMA + 1}').replace('"steps"', '"stages"')
+    newer = path.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}').replace('"steps"', '"stages"')
     path.write_text(newer)
     with pytest.raises(StateError, match="upgrade") as caught:
         Journal.open(path, HERE)
     assert caught.value.code == "newer"
     assert path.read_text() == newer
+
+
+def older(path: Path) -> str:
+    """Put a file of schema 1 in place of a file of ours, as the version that wrote it did; gives its text."""
+    data = json.loads(path.read_text())
+    for record in data["steps"].values():
+        del record["born"]
+    text = json.dumps({**data, "schema": 1}, indent=1)
+    path.write_text(text)
+    return text
+
+
+def test_a_file_of_an_earlier_schema_is_read_as_it_is_and_kept_when_ours_takes_its_place(path: Path) -> None:
+    settled(path)
+    text = older(path)
+    found = read(path)
+    assert found is not None
+    assert found.steps["vpc"].born == 2.25
+    journal = Journal.open(path, HERE)
+    journal.commit()
+    assert path.read_text() == text
+    journal.gone("vpc")
+    journal.commit()
+    assert json.loads(path.read_text())["schema"] == SCHEMA
+    kept = path.with_name("shop-dev.json.older")
+    assert kept.read_text() == text
+    assert kept.stat().st_mode & 0o777 == 0o600
+    journal.settled("vpc", "Vpc", "vpc-2", {})
+    journal.commit()
+    assert kept.read_text() == text
+
+
+def test_the_birth_is_remembered_whatever_is_called_after_it(path: Path, journal: Journal) -> None:
+    journal.intend("vpc", "Vpc", [VPC], at=10)
+    journal.outcome("vpc", "d1", at=11, id="vpc-1")
+    journal.intend("vpc", "Vpc", [TAG], at=12, born=11)
+    journal.commit()
+    found = read(path)
+    assert found is not None
+    assert found.steps["vpc"].born == 11
+    assert [sent.operation for sent in found.steps["vpc"].calls] == ["ec2.create_tags"]
 
 
 @pytest.mark.parametrize("key", ["account", "region", "target", "project", "environment", "suffix"])
@@ -417,6 +458,19 @@ def test_a_lock_let_go_can_be_taken_again(path: Path) -> None:
     lock.release()
     with Lock.acquire(path), pytest.raises(Held, match=f"pid {os.getpid()} on "):
         Lock.acquire(path)
+
+
+def test_what_another_host_holds_is_not_taken_from_it_and_the_command_that_does_is_told(path: Path) -> None:
+    lock = Lock.acquire(path, host="elsewhere")
+    written = path.with_suffix(".lock").read_text()
+    assert "on elsewhere since" in written
+    os.close(lock._fd)  # as a machine that went away, or a folder whose locks stay on their machine
+    with pytest.raises(Held, match="on elsewhere since") as caught:
+        Lock.acquire(path)
+    assert f"rm {path.with_suffix('.lock')}" in caught.value.remedy
+    assert path.with_suffix(".lock").read_text() == written
+    Lock.acquire(path, host="elsewhere").release()
+    Lock.acquire(path).release()
 
 
 @pytest.mark.process

@@ -509,7 +509,7 @@ def test_what_others_have_put_into_the_network_is_named_together_and_nothing_of_
         ),
     )
     burdens = NETWORK.burdens(aws, Live("vpc-1"))
-    assert [each.what.removesuffix(" is in vpc-1 and not ours") for each in burdens.protections] == [
+    assert [each.what.removesuffix(" is in vpc-1 and is not ours") for each in burdens.strangers] == [
         "subnet-9 (subnet 10.0.9.0/24)",
         "sg-9 (security group by-hand)",
         "eni-6 (nat gateway, Interface for NAT Gateway nat-9, of lambda)",
@@ -517,8 +517,10 @@ def test_what_others_have_put_into_the_network_is_named_together_and_nothing_of_
         "eni-8 (vpc endpoint, VPC Endpoint Interface vpce-9, of lambda)",
         "eni-9 (network interface, RDSNetworkInterface, of lambda)",
     ]
-    assert {each.where for each in burdens.protections} == {"network"}
-    assert {each.remedy for each in burdens.protections} == {"remove it, then run the same command again"}
+    assert {each.where for each in burdens.strangers} == {"network"}
+    remedy = "remove it, or have its owner do so, then run the same command again"
+    assert {each.remedy for each in burdens.strangers} == {remedy}
+    assert not burdens.protections
 
 
 @named(CASES)
