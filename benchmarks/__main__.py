@@ -1,173 +1,37 @@
-"""Measure speed and size of the provisioner against a bare script, as ratios taken in one run.
+"""Measure speed and size of the provisioner as ratios taken in one run, and print them beside their limits.
 
-Starts an embedded cloud of its own in a temporary folder and ends it. Runs of both sides alternate, so that whatever
-else the machine does slows both. Medians are printed beside the limits, of counts the highest; ``--strict`` makes a
-limit passed an error.
+``--strict`` makes a limit passed an error.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from statistics import median
-from tempfile import TemporaryDirectory, TemporaryFile
-from urllib.request import Request, urlopen
 
-from provisioner.local import process
-
-ROOT = Path(__file__).parents[1]
-BARE, FRESH, AGAIN, HELP, CLICK = "bare script", "provision", "provision again", "--help", "import click"
-KIB = 1024 if sys.platform != "darwin" else 1
-"""What ``ru_maxrss`` counts in."""
+from benchmarks import commands, pace, throughput
+from benchmarks.figures import HEAD, Failed
+from provisioner.local.process import CloudError
 
 
-@dataclass(frozen=True)
-class Run:
-    """What one process took."""
-
-    wall: float
-    """Seconds."""
-    cpu: float
-    """Seconds, user and system, all threads."""
-    memory: float
-    """MB at the peak."""
-    output: str = ""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One thing measured, with its limit."""
-
-    what: str
-    ours: float
-    limit: float
-    against: str = ""
-    """What it is divided by; empty for a count."""
-    theirs: float = 1.0
-    unit: str = ""
-
-    @property
-    def value(self) -> float:
-        return self.ours / self.theirs
-
-    @property
-    def over(self) -> bool:
-        return self.value > self.limit
-
-    def __str__(self) -> str:
-        value, limit = (f"{each:.2f}x" if self.against else f"{each:.0f}" for each in (self.value, self.limit))
-        compared = f"{self.ours:.3g} {self.unit} to {self.theirs:.3g} {self.unit} of {self.against}"
-        verdict = "over" if self.over else "ok"
-        return f"{self.what:<24}{value:>8}{limit:>8}  {verdict:<6}{compared if self.against else ''}".rstrip()
-
-
-class Failed(Exception):
-    """Something that is measured did not do its work."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A cloud and a folder to measure in."""
-
-    folder: Path
-    endpoint: str
-
-    def rounds(self, number: int) -> Iterator[dict[str, Run]]:
-        """Run everything once a round. The first round, which warms caches, is checked and not given."""
-        self._bare()
-        self._check()
-        for each in range(number + 1):
-            taken = {BARE: self._bare(), FRESH: self._fresh(), AGAIN: self._provision()}
-            taken |= {HELP: self._run("-m", "provisioner", "--help"), CLICK: self._run("-c", "import click")}
-            if each:
-                yield taken
-
-    def _bare(self) -> Run:
-        self._empty()
-        return self._run(str(ROOT / "benchmarks" / "bare.py"), "--endpoint", self.endpoint)
-
-    def _fresh(self) -> Run:
-        self._empty()
-        return self._provision()
-
-    def _provision(self) -> Run:
-        return self._run("-m", "provisioner", "provision", "dev", "--state-dir", str(self.folder), "--json")
-
-    def _check(self) -> None:
-        """Make sure that both sides build the same: where the script was, nothing remains to be called."""
-        plan = self._run("-m", "provisioner", "plan", "dev", "--state-dir", str(self.folder), "--json").output
-        if calls := [call["operation"] for step in json.loads(plan)["steps"] for call in step["calls"]]:
-            raise Failed(f"bare.py does not build what provision builds; what remains: {', '.join(calls)}")
-
-    def _empty(self) -> None:
-        with urlopen(Request(f"{self.endpoint}/moto-api/reset", method="POST")):
-            shutil.rmtree(self.folder / "local", ignore_errors=True)
-
-    def _run(self, *arguments: str) -> Run:
-        return _run(_environment(self.folder), *arguments)
-
-
-def measure(number: int) -> list[Figure]:
-    """Measure everything ``number`` times and give the medians."""
-    with TemporaryDirectory(prefix="provisioner-bench-") as name:
-        folder = Path(name)
-        try:
-            return _figures(list(Bench(folder, process.up(folder).endpoint).rounds(number)))
-        finally:
-            process.down(folder)
-
-
-def _figures(rounds: Sequence[dict[str, Run]]) -> list[Figure]:
-    def middle(what: str, of: str) -> float:
-        return median(float(getattr(each[what], of)) for each in rounds)
-
-    def calls(what: str, *kinds: str) -> float:
-        return max(float(sum(json.loads(each[what].output)["calls"][kind] for kind in kinds)) for each in rounds)
-
-    def ratio(what: str, of: str, limit: float, against: str = BARE, unit: str = "s") -> Figure:
-        return Figure(f"{what}: {of}", middle(what, of), limit, against, middle(against, of), unit)
-
-    return [
-        ratio(FRESH, "wall", 2),
-        ratio(FRESH, "cpu", 2),
-        ratio(FRESH, "memory", 1.3, unit="MB"),
-        Figure(f"{FRESH}: calls", calls(FRESH, "mutating", "reads"), 95),
-        ratio(AGAIN, "wall", 1),
-        Figure(f"{AGAIN}: reads", calls(AGAIN, "reads"), 32),
-        Figure(f"{AGAIN}: mutating", calls(AGAIN, "mutating"), 0),
-        ratio(HELP, "cpu", 3, against=CLICK),
-    ]
-
-
-def _run(environment: dict[str, str], *arguments: str) -> Run:
-    """Run Python with these arguments and wait; raises Failed if it does not exit with 0."""
-    with TemporaryFile("w+") as output, TemporaryFile("w+") as log:
-        begun = time.monotonic()
-        child = subprocess.Popen([sys.executable, *arguments], cwd=ROOT, stdout=output, stderr=log, env=environment)
-        _, status, usage = os.wait4(child.pid, 0)
-        wall = time.monotonic() - begun
-        child.returncode = os.waitstatus_to_exitcode(status)
-        for stream in (output, log):
-            stream.seek(0)
-        if child.returncode:
-            raise Failed(f"{' '.join(arguments)} exited with {child.returncode}:\n{output.read()}{log.read()}")
-        return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * KIB / 1e6, output.read())
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    """Give both sides the same: no settings of the shell's, and byte code, as every second run of a command has it."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "PROVISIONER_", "PYTHON"))}
-    nowhere = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull, "NO_PROXY": "*"}
-    return {**kept, **nowhere, "no_proxy": "*", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and size.")
+    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default 5)")
+    parser.add_argument("--strict", action="store_true", help="exit 1 where a limit is passed")
+    parser.add_argument("--only", choices=ROOMS, help="measure only that")
+    arguments = parser.parse_args()
+    rounds, over = max(1, arguments.rounds), False
+    print(f"{_machine()}, medians of {rounds}\n\n{HEAD}")
+    try:
+        for measure in [ROOMS[arguments.only]] if arguments.only else ROOMS.values():
+            for figure in measure(rounds):
+                over = over or figure.over
+                print(figure, flush=True)
+    except (Failed, CloudError) as error:
+        sys.exit(f"cannot measure: {error}")
+    sys.exit(1 if arguments.strict and over else 0)
 
 
 def _machine() -> str:
@@ -175,20 +39,7 @@ def _machine() -> str:
     return f"{time.strftime('%Y-%m-%d')}, {release}"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and size.")
-    parser.add_argument("--rounds", type=int, default=5, help="how often everything is measured (default 5)")
-    parser.add_argument("--strict", action="store_true", help="exit 1 where a limit is passed")
-    arguments = parser.parse_args()
-    try:
-        figures = measure(max(1, arguments.rounds))
-    except (Failed, process.CloudError) as error:
-        sys.exit(f"cannot measure: {error}")
-    print(f"{_machine()}, medians of {arguments.rounds}\n")
-    print(f"{'':<24}{'found':>8}{'limit':>8}")
-    for figure in figures:
-        print(figure)
-    sys.exit(1 if arguments.strict and any(figure.over for figure in figures) else 0)
+ROOMS = {"commands": commands.measure, "pace": pace.measure, "throughput": throughput.measure}
 
 
 if __name__ == "__main__":

@@ -171,8 +171,11 @@ def differing(step: Step, live: Live) -> str:
 
 
 def pause(since: float, now: float) -> float:
-    """Seconds until the next look at what has been busy since then: a tenth of its age, so that little is lost."""
-    return min(LONGEST, max(SHORTEST, (now - since) / 10))
+    """Seconds until the next look at what has been busy since then: a twentieth of its age.
+
+    So whatever takes a while is seen to be ready at most 5 % late, however long it takes.
+    """
+    return min(LONGEST, max(SHORTEST, (now - since) / 20))
 
 
 def _is_young(past: Past, now: float, window: float) -> bool:

@@ -115,7 +115,7 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
         ),
         Row(
             "the older the create, the longer until the next look",
-            "asleep 5: what was created to show",
+            "asleep 2.5: what was created to show",
             live=None,
             past=Past(born=NOW - 50),
         ),
@@ -136,7 +136,7 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
         ),
         Row(
             "a call whose effect does not show yet is not repeated",
-            "asleep 3: ec2.modify_volume to show",
+            "asleep 1.5: ec2.modify_volume to show",
             LARGER,
             past=Past(made={GROW.digest: NOW - 30}),
         ),
@@ -188,7 +188,7 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
         Row("what is busy is left alone", "asleep 1: creating", LARGER, replace(EXACT, busy="creating")),
         Row(
             "what has long been busy is looked at less often",
-            "asleep 10: creating",
+            "asleep 5: creating",
             live=replace(EXACT, busy="creating"),
             past=Past(awaited="creating", since=NOW - 100),
         ),
@@ -335,7 +335,7 @@ def test_what_has_nothing_left_to_call_and_a_life_of_its_own_is_waited_for() -> 
 def test_a_batch_waits_for_the_youngest_of_its_calls() -> None:
     made = {ATTACHMENT.death.digest: NOW - 50, Call("ec2.detach_volume", VolumeId="vol-1").digest: NOW - 100}
     decision = decide.toward_nothing(ATTACHMENT, EXACT, Past(made=made), NOW, WINDOW)
-    assert told(decision) == "asleep 5: ec2.detach_volume to show"
+    assert told(decision) == "asleep 2.5: ec2.detach_volume to show"
 
 
 def test_without_a_window_what_was_created_is_looked_for_only_once() -> None:
@@ -403,6 +403,15 @@ def test_tags_are_compared_with_all_the_labels_of_a_step() -> None:
     assert decide.differing(DISK, Live("vol-1", {"tags": {}})).startswith("tags Name absent -> shop-dev-disk, ")
 
 
-@pytest.mark.parametrize(("age", "seconds"), [(0, 1), (10, 1), (20, 2), (149, 14.9), (150, 15), (9000, 15)])
-def test_the_pause_is_a_tenth_of_the_age_within_bounds(age: float, seconds: float) -> None:
+@pytest.mark.parametrize(("age", "seconds"), [(0, 1), (20, 1), (40, 2), (299, 14.95), (300, 15), (9000, 15)])
+def test_the_pause_is_a_twentieth_of_the_age_within_bounds(age: float, seconds: float) -> None:
     assert decide.pause(NOW - age, NOW) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("takes", [20.5, 43, 61, 106, 180, 210.3, 299, 381, 525, 707, 3600])
+def test_what_takes_a_while_is_seen_to_be_ready_within_a_twentieth_of_it(takes: float) -> None:
+    looked, looks = 0.0, 0
+    while looked < takes:
+        looked, looks = looked + decide.pause(NOW, NOW + looked), looks + 1
+    assert looked <= takes * 1.05
+    assert looks <= 76 + takes / decide.LONGEST

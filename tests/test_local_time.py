@@ -12,13 +12,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from provisioner import graph
-from provisioner.kit import Step
 from provisioner.local import lifecycle, quotas, wire
 from provisioner.local.cloud import Cloud
+from tests.pace import FLAGS, SECONDS, longest
 from tests.world import VirtualClock, World
 
-SECONDS = {span: each["seconds"] for span, each in lifecycle.recorded()["spans"].items()}
 NOW = 1_800_000_000.0
 
 
@@ -479,27 +477,6 @@ def test_every_duration_says_where_it_is_from() -> None:
     assert quotas.recorded()["date"]
 
 
-CREATING = {"NatGateway": "nat", "VpcEndpoint": "endpoint", "Cluster": "cluster", "DbInstance": "instance"}
-"""Kinds of steps whose creation takes time."""
-DELETING = {
-    "NatGateway": SECONDS["nat deleting"] + SECONDS["interface lingering"],
-    "VpcEndpoint": SECONDS["endpoint deleting"],
-    "Cluster": SECONDS["instance deleting"] + SECONDS["cluster deleting"],
-}
-"""An instance that leaves is waited for by its cluster only."""
-FLAGS = frozenset({"delete_data", "disable_protection", "skip_final_snapshot"})
-
-
-def longest(steps: tuple[Step, ...], seconds: Mapping[str, float], tearing: bool) -> float:
-    """Add up the durations along the longest way through the graph."""
-    edges = graph.edges(steps)
-    wanted = graph.reversed_edges(edges) if tearing else edges
-    kinds, ends = {step.name: step.kind for step in steps}, dict[str, float]()
-    for name in graph.ordered(wanted):
-        ends[name] = seconds.get(kinds[name], 0.0) + max((ends[need] for need in wanted[name]), default=0.0)
-    return max(ends.values())
-
-
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
 def test_a_run_takes_hardly_longer_than_the_longest_way_through_its_steps(tmp_path: Path, environment: str) -> None:
     world = World(tmp_path, environment)
@@ -508,8 +485,7 @@ def test_a_run_takes_hardly_longer_than_the_longest_way_through_its_steps(tmp_pa
         session, started = world.session(), world.clock.time
         outcome = world.teardown(session, FLAGS) if tearing else world.provision(session)
         assert set(outcome.results.values()) == {"gone" if tearing else "settled"}, outcome.failures
-        creating = {kind: SECONDS[f"{span} creating"] for kind, span in CREATING.items()}
-        least = longest(tuple(session.steps), DELETING if tearing else creating, tearing)
+        least = longest(session.steps, tearing)
         assert least <= world.clock.time - started <= least * 1.05
 
 

@@ -112,6 +112,11 @@ class Moment:
 class World:
     """An account in the cloud, a state folder and an environment file."""
 
+    connection: Callable[..., Watched] = Watched
+    """How a session speaks to AWS."""
+    workers: Callable[[], Executor] = Inline
+    """What a session's looks and calls run in."""
+
     def __init__(
         self,
         folder: Path,
@@ -119,9 +124,10 @@ class World:
         window: float = 0.0,
         beside: World | None = None,
         faults: Faults | None = None,
+        clock: Any = None,
     ) -> None:
         """Start in an empty account, or in the one of another world; foreign hands suffer the faults as we do."""
-        self.clock: VirtualClock = beside.clock if beside else VirtualClock()
+        self.clock: VirtualClock = beside.clock if beside else clock or VirtualClock()
         self.cloud: Cloud = beside.cloud if beside else Cloud(clock=self.clock.now)
         if beside is None:
             self.cloud.reset()
@@ -155,9 +161,10 @@ class World:
 
     def session(self, rename: Rename = os.replace) -> Session:
         """Start a new process on the stack; ``rename`` is what puts its state file in place."""
-        aws: Watched = Watched(lambda service: _OURS.taken_over(self, service, aws), self.clock)
+        aws: Watched = self.connection(lambda service: _OURS.taken_over(self, service, aws), self.clock)
+        workers = self.workers()
         session = assemble(
-            self.request, self.settings, self.stack, aws, self.state, Inline(), self.clock, [self.events.append]
+            self.request, self.settings, self.stack, aws, self.state, workers, self.clock, [self.events.append]
         )
         if rename is not os.replace:
             opened = session.engine.journal
