@@ -23,7 +23,8 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from provisioner import __version__
-from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, WORKERS, Stop, as_stop
+from provisioner.clock import WORKERS
+from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
     from provisioner.command import Caller

@@ -7,6 +7,9 @@ import threading
 import time
 from typing import Any, Protocol
 
+WORKERS = "provisioner-worker"
+"""What the threads are called whose waiting a process that was told to end at once does not wait for."""
+
 
 class Clock(Protocol):
     """Tell the time and let it pass."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 AGAIN = "run the same command again to go on"
-WORKERS = "provisioner-worker"
-"""How the threads are called that a process that was told to end at once does not wait for."""
 
 
 class Stop(Exception):

@@ -15,12 +15,11 @@ from typing import Any, Literal
 from provisioner import survey
 from provisioner.aws import Aws, Told, connect, connect_local
 from provisioner.blueprint import blueprint
-from provisioner.clock import Clock, RealClock
+from provisioner.clock import WORKERS, Clock, RealClock
 from provisioner.config import Settings, load
 from provisioner.engine import Engine, Sight
 from provisioner.errors import AwsError
 from provisioner.events import Event, Listener
-from provisioner.exits import WORKERS
 from provisioner.kit import Stack, Step
 from provisioner.plan import flagged
 from state.record import State
