@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import queue
 import threading
@@ -13,8 +12,6 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-
-from moto.backends import get_backend
 
 from provisioner.aws import Aws
 from provisioner.config import Settings, load
@@ -31,8 +28,6 @@ from tests.model import validate
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 REGION = "us-east-1"
-SERVICES = ("ec2", "rds", "s3", "secretsmanager", "kms", "sts")
-"""Those of moto's services that remember something."""
 
 
 class Killed(BaseException):
@@ -99,12 +94,9 @@ class Watched(Aws):
 class Moment:
     """An account, a clock and a state file as they were once; a world can go back to it as often as it likes."""
 
-    backends: Mapping[tuple[str, str, str], Any]
-    """moto's, by service, account and region: to know them again where their contents speak of them."""
-    contents: Mapping[tuple[str, str, str], Mapping[str, Any]]
-    owners: Mapping[str, Any]
-    """Whose the name of each bucket was, which moto keeps beside them."""
-    memory: Mapping[Any, Any]
+    cloud: bytes
+    before: tuple[tuple[float, bytes], ...]
+    """What reads that lag are answered from."""
     now: float
     state: bytes | None
 
@@ -194,26 +186,16 @@ class World:
 
     def moment(self) -> Moment:
         """Keep what is there now."""
-        backends = _backends()
-        return Moment(
-            backends=backends,
-            contents=_copied({key: each.__dict__ for key, each in backends.items()}, backends, backends),
-            owners=dict(_owners()),
-            memory=copy.deepcopy(self.cloud._memory),
-            now=self.clock.time,
-            state=self.state.read_bytes() if self.state.exists() else None,
-        )
+        saved = self.cloud.saved()
+        assert saved is not None
+        state = self.state.read_bytes() if self.state.exists() else None
+        return Moment(saved[1], tuple(self.cloud._past._written), self.clock.time, state)
 
     def back_to(self, moment: Moment) -> None:
         """Put everything back to how it was; what came into being since is gone."""
         self.cloud.reset()
-        backends = {(service, *where): _regions(service)[where[0]][where[1]] for service, *where in moment.backends}
-        for key, contents in _copied(moment.contents, moment.backends, backends).items():
-            backends[key].__dict__.clear()
-            backends[key].__dict__.update(contents)
-        _owners().clear()
-        _owners().update(moment.owners)
-        self.cloud._memory = copy.deepcopy(dict(moment.memory))
+        self.cloud.restore(moment.cloud)
+        self.cloud._past._written.extend(moment.before)
         self.clock.time = moment.now
         self.lose_state()
         if moment.state is not None:
@@ -235,31 +217,6 @@ def _built(environment: str) -> Moment:
         outcome = world.provision()
         assert set(outcome.results.values()) == {"settled"}, outcome.failures
         return world.moment()
-
-
-def _regions(service: str) -> Any:
-    backends: Any = get_backend
-    return backends(service)
-
-
-def _backends() -> dict[tuple[str, str, str], Any]:
-    return {
-        (service, account, region): backend
-        for service in SERVICES
-        for account, regions in _regions(service).items()
-        for region, backend in regions.items()
-    }
-
-
-def _owners() -> dict[str, Any]:
-    owners: dict[str, Any] = _regions("s3").bucket_accounts
-    return owners
-
-
-def _copied(contents: Any, old: Mapping[Any, Any], new: Mapping[Any, Any]) -> Any:
-    """Copy the contents of backends for other ones. KMS keys are shared, for they cannot be copied."""
-    keys = {id(key): key for each in contents.values() if "keys" in each for key in each["keys"].values()}
-    return copy.deepcopy(contents, keys | {id(old[key]): new[key] for key in old})
 
 
 class _Wires:
