@@ -101,6 +101,26 @@ def resources(counted: Census) -> int:
     return sum(map(len, counted.values()))
 
 
+def owned(client: Client) -> list[tuple[str, str]]:
+    """List everything that carries our tags by step and id; what the stack leaves on purpose is no step's."""
+    ec2, rds, s3 = client("ec2"), client("rds"), client("s3")
+    found: list[tuple[Mapping[str, str], str]] = []
+    for listing in _EC2.values():
+        items = _items(getattr(ec2, listing.operation)())
+        found += [(_tags(item), item[listing.id]) for item in items if not _dead(item)]
+    for kind, (operation, noun, _) in _RDS.items():
+        items = _items(getattr(rds, operation)()) if kind != "snapshot" else []
+        for item in items:
+            tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
+            found.append((_tags(tags), item.get(f"{noun}Identifier") or item[f"{noun}Name"]))
+    for bucket in s3.list_buckets()["Buckets"]:
+        found.append((_tags(_setting(s3, "bucket_tagging", bucket["Name"])), bucket["Name"]))
+    return sorted((tags[_STEP], id) for tags, id in found if _STEP in tags)
+
+
+_STEP = "provisioner:step"
+
+
 @dataclass(frozen=True)
 class _Listed:
     items: list[dict[str, Any]]
