@@ -17,7 +17,7 @@ $(error ENV is missing; type: make $(firstword $(filter $(ENVIRONMENTS),$(MAKECM
 endif
 endif
 
-.PHONY: help install gone $(ENVIRONMENTS) test check cover bench
+.PHONY: help install gone $(ENVIRONMENTS) test crash check cover bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -44,17 +44,20 @@ teardown: .venv/installed ## Remove ENV, leaving nothing behind
 status: .venv/installed ## Show what AWS says of ENV now
 	$(call provisioner,status)
 
-test: .venv/installed ## Run all tests
-	@.venv/bin/python -m pytest -n 2 $(value ARGS)
+test: .venv/installed ## Run all tests but those of make crash
+	@.venv/bin/python -m pytest -n 2 -m 'not crash' $(value ARGS)
+
+crash: .venv/installed ## Let staging and prod die in every place there is, and go on
+	@.venv/bin/python -m pytest -n 2 -m crash $(value ARGS)
 
 check: .venv/installed ## Run the linters and check the types
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
 
-cover: .venv/installed ## Run all tests and show which branches they miss
+cover: .venv/installed ## Run what make test runs and show which branches that misses
 	@.venv/bin/python -m coverage erase
-	@.venv/bin/python -m coverage run -m pytest -n 2 $(value ARGS)
+	@.venv/bin/python -m coverage run -m pytest -n 2 -m 'not crash' $(value ARGS)
 	@.venv/bin/python -m coverage combine --quiet
 	@.venv/bin/python -m coverage report
 

@@ -376,7 +376,7 @@ def test_make_provisions_and_tears_down_from_a_path_with_a_space(checkout: Path)
 def test_make_alone_prints_help(checkout: Path) -> None:
     told = make(checkout)
     assert told.returncode == 0
-    for target in ("install", "provision", "plan", "teardown", "status", "test", "check", "cover", "bench"):
+    for target in ("install", "provision", "plan", "teardown", "status", "test", "crash", "check", "cover", "bench"):
         assert f"make {target} " in told.stdout
 
 
