@@ -236,8 +236,9 @@ def test_every_call_and_every_commit_is_a_place_to_die(environment: str, run: st
     assert len([death for death in found if death.where.startswith("between")]) >= 10
 
 
-@pytest.mark.parametrize("state", ["kept", "lost"])
-@pytest.mark.parametrize("where", ["after a call", "before its outcome is kept"])
+@pytest.mark.parametrize(
+    ("where", "state"), [("after a call", "kept"), ("after a call", "lost"), ("before its outcome is kept", "kept")]
+)
 @pytest.mark.parametrize("run", ["provision", "teardown"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
