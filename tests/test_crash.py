@@ -253,7 +253,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(
         if state == "lost":
             stage.world.lose_state()
     assert list(amiss(stage, undisturbed.whole)) == []
-    assert killed > (20 if where == "after a call" else 8)
+    assert killed > (20 if where == "after a call" else 5)
 
 
 def dies(stage: Stage, where: str) -> bool:
