@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,8 @@ from provisioner.kit import Call, Objection
 from provisioner.local.cloud import ACCOUNT
 from provisioner.session import Session
 from tests.census import Census, census
+from tests.hands import Client, obey
 from tests.world import Killed, Watched, World, standing
-
-Client = Callable[[str], Any]
 
 
 @dataclass(frozen=True)
@@ -287,20 +284,6 @@ def test_broken_instances_are_never_replaced_both(tmp_path: Path) -> None:
     assert not refusals(world)
     assert not world.provision(session := world.session()).failures
     assert [call.operation for call in calls(session)] == ["rds.delete_db_instance", "rds.create_db_instance"]
-
-
-def obey(client: Client, command: str) -> None:
-    """Do with boto3 what the command does."""
-    words = shlex.split(command)
-    options = dict(zip(words[3::2], words[4::2], strict=False))
-    if words[1] == "s3api":
-        client("s3").put_bucket_tagging(Bucket=options["--bucket"], Tagging=json.loads(options["--tagging"]))
-    elif words[1] == "ec2":
-        client("ec2").create_tags(Resources=[options["--resources"]], Tags=json.loads(options["--tags"]))
-    else:
-        pairs = (word.removeprefix("Key=").partition(",Value=") for word in words[words.index("--tags") + 1 :])
-        tags = [{"Key": key, "Value": value} for key, _, value in pairs]
-        client("rds").add_tags_to_resource(ResourceName=options["--resource-name"], Tags=tags)
 
 
 @EACH
