@@ -17,7 +17,7 @@ $(error ENV is missing; type: make $(firstword $(filter $(ENVIRONMENTS),$(MAKECM
 endif
 endif
 
-.PHONY: help install gone $(ENVIRONMENTS) test crash check cover bench
+.PHONY: help install gone $(ENVIRONMENTS) test crash soak check cover bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -49,6 +49,9 @@ test: .venv/installed ## Run all tests but those of make crash
 
 crash: .venv/installed ## Let staging and prod die in every place there is, and go on
 	@.venv/bin/python -m pytest -n 2 -m crash $(value ARGS)
+
+soak: .venv/installed ## Walk at random through all that may befall a stack, by thousands
+	@.venv/bin/python -W error -m tests.walk $(value ARGS)
 
 check: .venv/installed ## Run the linters and check the types
 	@.venv/bin/python -m ruff check .

@@ -152,7 +152,8 @@ class World:
         return _FOREIGN.client(self, service)
 
     def session(self, rename: Rename = os.replace) -> Session:
-        """Start a new process on the stack; ``rename`` is what puts its state file in place."""
+        """Start a new process on the stack, which nobody has interrupted; ``rename`` puts its state file in place."""
+        self.clock.stopped.clear()
         aws: Watched = self.connection(lambda service: _OURS.taken_over(self, service, aws), self.clock)
         workers = self.workers()
         session = assemble(
