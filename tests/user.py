@@ -55,21 +55,22 @@ class Ending:
 
 def typed(world: World, verb: str, befall: Befall = lambda _: None, rename: Rename = os.replace) -> Ending:
     """Run a command with all its flags as it is run: under the lock, looking first, refused where the plan is."""
+    before = under_way(world)
     ending = _ended(world, verb, befall, rename)
     for each in ending.told:
         cause = each.message if isinstance(each, Failure) else each.what
         assert cause, each
         assert each.remedy, each
     if ending.how != "killed":
-        assert not under_way(world)
+        assert under_way(world) <= before, "a call that left in this run has no outcome"
     return ending
 
 
-def under_way(world: World) -> list[str]:
-    """List the calls in the journal of which no outcome is known."""
+def under_way(world: World) -> set[tuple[str, str]]:
+    """Name the calls in the journal, each with its step, of which no outcome is known."""
     state = read(world.state)
-    records = state.steps.values() if state else ()
-    return [sent.operation for record in records for sent in record.calls if sent.done is None]
+    records = state.steps if state else {}
+    return {(name, sent.digest) for name, record in records.items() for sent in record.calls if sent.done is None}
 
 
 def follow(world: World, ending: Ending) -> None:
