@@ -45,7 +45,7 @@ from tests.hands import CHANGES, Change, disown
 from tests.user import Ending, follow, typed
 from tests.world import Killed, World, standing
 
-EXAMPLES, STEPS = 50, 5
+EXAMPLES, STEPS = 50, 4
 """How many walks one seed stands for, and how many steps each has at the most."""
 LAG, WINDOW = 10.0, 60.0
 """Seconds that reads lag at the worst, and for which they are not believed: the longer of the two, as on AWS."""
