@@ -117,7 +117,8 @@ def test_a_call_that_is_repeated_while_aws_refuses_it_is_given_up_at_an_interrup
         session.engine.stop()
 
     ending = typed(world, verb, after(9, darken, "before"))
-    assert world.cloud.suffered()["requests"] == 1
+    assert len(ending.calls) == 9
+    assert world.cloud.suffered()["requests"] <= 2  # the call, and a look that had been asked for: each tried once
     world.cloud.switch(Faults())
     resumed(world, verb, ending, whole)
 
