@@ -29,19 +29,20 @@ class Clock(Protocol):
 
 
 class RealClock:
-    """The clock on the wall."""
+    """The clock on the wall, or one that was the same at ``since`` and runs ``pace`` times as fast."""
 
-    def __init__(self) -> None:
+    def __init__(self, pace: float = 1.0, since: float = 0.0) -> None:
         self.stopped = threading.Event()
+        self._pace, self._since = pace, since
 
     def now(self) -> float:
-        return time.time()
+        return self._since + (time.time() - self._since) * self._pace
 
     def sleep(self, seconds: float) -> None:
-        self.stopped.wait(seconds)
+        self.stopped.wait(seconds / self._pace)
 
     def take(self, inbox: queue.SimpleQueue[Any], timeout: float | None) -> Any:
         try:
-            return inbox.get(timeout=timeout)
+            return inbox.get(timeout=None if timeout is None else timeout / self._pace)
         except queue.Empty:
             return None

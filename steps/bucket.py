@@ -72,8 +72,11 @@ class Bucket(Step):
         # In this order: tags that were asked for before it showed would make a newborn of ours a stranger's.
         if aws.ask("s3.head_bucket", **here) is None:
             return None
-        tagging = aws.ask("s3.get_bucket_tagging", **here) or {}
-        tags = tags_of(tagging)
+        tagging = aws.ask("s3.get_bucket_tagging", **here)
+        # What was deleted between the two has no tags either, and no versioning, which every bucket has.
+        if tagging is None and aws.ask("s3.get_bucket_versioning", **here) is None:
+            return None
+        tags = tags_of(tagging or {})
         if not self.claims(tags):
             adopted = shlex.quote(json.dumps(_tag_set(tags | self.labels)))
             return Live(self.label, foreign=f"aws s3api put-bucket-tagging --bucket {self.label} --tagging {adopted}")

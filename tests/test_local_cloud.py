@@ -684,6 +684,11 @@ def subnet_group_of_an_instance(aws: Account) -> Any:
 
 
 @scenario("DBSubnetGroupNotFoundFault")
+def tags_of_no_subnet_group(aws: Account) -> Any:
+    return aws.rds.list_tags_for_resource(ResourceName="arn:aws:rds:us-east-1:123456789012:subgrp:nope")
+
+
+@scenario("DBSubnetGroupNotFoundFault")
 def deletion_of_no_subnet_group(aws: Account) -> Any:
     return aws.rds.delete_db_subnet_group(DBSubnetGroupName="nope")
 

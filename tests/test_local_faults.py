@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
 from provisioner.local import wire
 from provisioner.local.cloud import Cloud
@@ -156,6 +156,20 @@ def test_a_lost_connection_tells_nothing_of_what_was_done(sky: Sky, fault: str, 
     assert sky.vpcs() == made
 
 
+def test_a_name_that_does_not_resolve_yet_keeps_a_request_from_arriving(sky: Sky) -> None:
+    sky.switch(unresolved=10.0, expire_at=2)
+    sky.now += 9.9
+    with pytest.raises(EndpointConnectionError):
+        CALLS["ec2"](sky.ec2)
+    told = sky.cloud.suffered()
+    assert (told["requests"], told["suffered"]) == (0, {"unresolved": 1})
+    assert told["latest"] == [["ec2 CreateVpc", "unresolved"]]
+    sky.now += 0.1
+    assert answered(lambda: CALLS["ec2"](sky.ec2)) == ("done", 200)
+    sky.switch()
+    assert sky.vpcs() == 1
+
+
 def outcomes(sky: Sky, **faults: Any) -> list[str]:
     sky.switch(**faults)
     return [answered(sky.sts.get_caller_identity)[0] for _ in range(200)]
@@ -284,7 +298,7 @@ def test_faults_are_switched_and_told_on_request(sky: Sky) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b'"brutal"', b'{"preset": "mild"}', b'{"thottle": 1}', b'{"throttle": 2}', b'{"throttle": "much"}']
-    + [b'{"errors": 0.6, "throttle": 0.6}', b'{"lag": -1}', b'{"dark": 3}', b'{"dark": [1]}', b'{"expire_at": "x"}'],
+    + [b'{"errors": 0.6, "throttle": 0.6}', b'{"lag": -1}', b'{"unresolved": -1}', b'{"dark": 3}', b'{"dark": [1]}', b'{"expire_at": "x"}'],
 )
 def test_nonsense_is_refused_and_switches_nothing(sky: Sky, body: bytes) -> None:
     sky.switch(seed=5)

@@ -135,7 +135,7 @@ def test_many_callers_at_once_all_get_their_own_answers(listener: Listener) -> N
 
 def test_a_lost_connection_is_one_over_http_too(listener: Listener) -> None:
     ec2 = client(listener, "ec2")
-    for faults, made in ((Faults(cut_before=1.0), 0), (Faults(cut_after=1.0), 1)):
+    for faults, made in ((Faults(cut_before=1.0), 0), (Faults(unresolved=60.0), 0), (Faults(cut_after=1.0), 1)):
         listener.cloud.switch(faults)
         with pytest.raises(ConnectionClosedError):
             ec2.create_vpc(CidrBlock="10.0.0.0/16")
@@ -274,3 +274,28 @@ def test_settings_of_the_shell_do_not_change_the_cloud(tmp_path: Path) -> None:
         for each in clients:
             each.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.process
+def test_it_ends_with_the_process_it_belongs_to(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
+        with _process(tmp_path / "cloud.json", "--owner", str(owner.pid)) as (server, endpoint):
+            assert _built(endpoint) == []
+            owner.kill()
+            owner.wait()
+            assert server.wait(30) == 0
+
+
+@pytest.mark.process
+def test_its_time_passes_at_the_pace_it_is_told(tmp_path: Path) -> None:
+    with _process(tmp_path / "cloud.json", "--pace", "1000000", "--time-scale", "1") as (_, endpoint):
+        rds = _client(endpoint, "rds")
+        rds.create_db_cluster(
+            DBClusterIdentifier="db",
+            Engine="aurora-postgresql",
+            MasterUsername="owner",
+            ManageMasterUserPassword=True,
+            ServerlessV2ScalingConfiguration={"MinCapacity": 0, "MaxCapacity": 1},
+        )
+        assert rds.describe_db_clusters()["DBClusters"][0]["Status"] == "available"
+        rds.close()

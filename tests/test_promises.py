@@ -35,6 +35,7 @@ HARD: dict[str, dict[str, Any]] = {
     "a third broken": {"errors": 0.3},
     "a dark minute": {"dark": (0.0, 60.0)},
     "token buckets": {"buckets": True},
+    "names that resolve later": {"unresolved": 45.0},
 }
 
 
@@ -137,6 +138,18 @@ def test_expired_credentials_stop_a_run_at_once_and_lose_nothing(tmp_path: Path,
     assert world.cloud.suffered()["suffered"]["expired"] <= world.request.parallelism
     world.cloud.switch(Faults())
     ended(world, run, RUNS[run](world, None))
+
+
+@pytest.mark.parametrize("run", RUNS)
+@pytest.mark.parametrize("last", [1, 9])
+def test_names_that_cease_to_resolve_during_a_run_cost_time_and_nothing_else(
+    tmp_path: Path, run: str, last: int
+) -> None:
+    world = begun(tmp_path, run)
+    session = world.session()
+    assert isinstance(session.aws, Watched)
+    session.aws.before = lambda number, _: number == last and world.cloud.switch(Faults(unresolved=20.0))
+    ended(world, run, RUNS[run](world, session))
 
 
 def test_expired_credentials_are_said_before_anything_is_done(tmp_path: Path) -> None:

@@ -204,9 +204,13 @@ def test_a_bare_bucket_of_ours_lacks_everything() -> None:
 
 def test_no_bucket_is_told_from_one_without_tags() -> None:
     assert BUCKET.observe(Answers()) is None
-    live = BUCKET.observe(Answers(head_bucket={}))
+    live = BUCKET.observe(Answers(head_bucket={}, get_bucket_versioning={}))
     assert live is not None
     assert live.foreign.startswith(f'aws s3api put-bucket-tagging --bucket {NAME} --tagging \'{{"TagSet": [')
+
+
+def test_a_bucket_that_goes_between_two_looks_is_gone_and_not_a_strangers() -> None:
+    assert BUCKET.observe(Answers(head_bucket={})) is None
 
 
 def test_the_command_that_adopts_a_bucket_keeps_its_tags() -> None:

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal, Self
 
-from provisioner.local.cut import Cut
+from provisioner.local.cut import Cut, Unresolved
 from provisioner.local.rules import Ask, Refusal
 from provisioner.local.throttle import Buckets
 
-Kind = Literal["throttled", "error", "error after", "cut before", "cut after", "expired"]
+Kind = Literal["throttled", "error", "error after", "cut before", "cut after", "expired", "unresolved"]
 REMEMBERED = 1000
 """How many of the latest faults are told one by one."""
 
@@ -45,6 +45,8 @@ class Faults:
     """The number of the request from which on the credentials have expired."""
     dark: tuple[float, float] | None = None
     """From when until when, counted from the switch, everything is refused as too many."""
+    unresolved: float = 0.0
+    """For how long, counted from the switch, the names of services resolve to nothing: no request gets here."""
 
     def __post_init__(self) -> None:
         shares = (self.throttle, self.errors, self.cut_before, self.cut_after)
@@ -52,8 +54,8 @@ class Faults:
             raise ValueError(
                 "throttle, errors, cut_before and cut_after are shares of all requests: 1 at most together"
             )
-        if min(self.latency, self.lag) < 0:
-            raise ValueError("latency and lag are seconds, 0 or more")
+        if min(self.latency, self.lag, self.unresolved) < 0:
+            raise ValueError("latency, lag and unresolved are seconds, 0 or more")
         if self.expire_at is not None and self.expire_at < 1:
             raise ValueError("expire_at is the number of a request, 1 or more")
 
@@ -80,7 +82,15 @@ PRESETS = {
     "none": Faults(),
     "some": Faults(throttle=0.05, errors=0.02, cut_before=0.01, cut_after=0.02, latency=0.005, lag=0.5),
     "brutal": Faults(
-        throttle=0.2, errors=0.1, cut_before=0.05, cut_after=0.1, latency=0.01, lag=2.0, buckets=True, dark=(3.0, 8.0)
+        throttle=0.2,
+        errors=0.1,
+        cut_before=0.05,
+        cut_after=0.1,
+        latency=0.01,
+        lag=2.0,
+        buckets=True,
+        dark=(3.0, 8.0),
+        unresolved=1.0,
     ),
 }
 
@@ -91,7 +101,7 @@ class Fate:
     def __init__(self, faults: Faults, now: float) -> None:
         self.faults = faults
         self.requests = 0
-        """How many there have been."""
+        """How many have got here."""
         self.suffered: Counter[Kind] = Counter()
         self.latest: deque[tuple[str, Kind]] = deque(maxlen=REMEMBERED)
         self._since = now
@@ -121,6 +131,8 @@ class Fate:
 
     def _drawn(self, ask: Ask) -> Kind | None:
         faults, elapsed = self.faults, ask.now - self._since
+        if elapsed < faults.unresolved:
+            return "unresolved"
         self.requests += 1
         if faults.expire_at is not None and self.requests >= faults.expire_at:
             return "expired"
@@ -155,6 +167,8 @@ class Fate:
                 raise _worded(_UNAVAILABLE if self.requests % 2 else _BROKEN, ask)
             case "cut before" | "cut after":
                 raise Cut(kind)
+            case "unresolved":
+                raise Unresolved(kind)
 
 
 Words = tuple[str, str, int]

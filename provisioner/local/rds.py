@@ -39,6 +39,13 @@ _SCALING = "ServerlessV2ScalingConfiguration"
 _UNDER_WAY = ("creating", "modifying", "upgrading", "starting", "stopping")
 _STANDARD = "open-source-rds-standard-support"
 _EXTENDED = "open-source-rds-extended-support"
+_NOT_FOUND = {
+    "cluster": "DBClusterNotFoundFault",
+    "db": "DBInstanceNotFound",
+    "subgrp": "DBSubnetGroupNotFoundFault",
+    "cluster-pg": "DBParameterGroupNotFound",
+}
+"""By the type in an ARN, the code that says there is no such thing."""
 _VPC_GROUPS = "VpcSecurityGroupIds.VpcSecurityGroupId"
 _SUBNETS = "SubnetIds.SubnetIdentifier"
 
@@ -55,6 +62,15 @@ def identifiers_are_lower_case(ask: Ask) -> None:
     for name in _NAMES:
         if name in ask.form:
             ask.form[name] = ask.form[name].lower()
+
+
+@rules.before("ListTagsForResource", "AddTagsToResource", "RemoveTagsFromResource")
+def what_is_not_there_has_no_tags(ask: Ask) -> None:
+    """A resource that is gone is not found: no tags at all would make what was ours nobody's."""
+    arn = ask.get("ResourceName")
+    kind, _, name = arn.partition(":rds:")[2].partition(":")[2].partition(":")[2].partition(":")
+    if kind in _NOT_FOUND and not name.startswith("default") and not ask.rds._get_resource_for_tagging(arn):
+        raise Refusal(_NOT_FOUND[kind], f"{arn} not found.", 404)
 
 
 def _combination(text: str) -> Refusal:

@@ -14,13 +14,14 @@ import re
 import signal
 import sys
 import tempfile
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from provisioner.clock import RealClock
+from provisioner.clock import Clock, RealClock
 from provisioner.local.cut import Cut
 
 if TYPE_CHECKING:
@@ -38,15 +39,20 @@ class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, cloud: Cloud, kept: Kept | None = None) -> None:
+    def __init__(
+        self, port: int, cloud: Cloud, kept: Kept | None = None, clock: Clock | None = None, owner: int | None = None
+    ) -> None:
         super().__init__((HOST, port), Conversation)
-        self.cloud, self.kept = cloud, kept
-        self.clock = RealClock()
+        self.cloud, self.kept, self.owner = cloud, kept, owner
+        self.clock = clock or RealClock()
 
     def service_actions(self) -> None:
-        """Save what changed; the loop comes by here between two connections and many times a second."""
+        """Save what changed, and end with our owner; the loop comes by here between two connections and often."""
         if self.kept is not None:
             self.kept.save_when_due()
+        if self.owner is not None and not _lives(self.owner):
+            self.owner = None
+            signal.raise_signal(signal.SIGTERM)
 
     def server_bind(self) -> None:
         """Bind without asking the resolver for our own name, which can take seconds."""
@@ -161,6 +167,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--time-scale", type=float, default=0.0, help="how long things take; 1 as long as at AWS")
     parser.add_argument("--faults", default="none", help="what goes wrong: none, some, brutal")
     parser.add_argument("--seed", type=int, default=0, help="which requests suffer it")
+    parser.add_argument("--pace", type=float, default=1.0, help="how fast the cloud's clock runs; 10 ten times as fast")
+    parser.add_argument("--owner", type=int, help="pid of the process with which to end")
     return parser.parse_args()
 
 
@@ -173,11 +181,22 @@ def _serving(arguments: argparse.Namespace) -> Listener:
     from provisioner.local.kept import Kept
 
     faults = Faults.read({"preset": arguments.faults, "seed": arguments.seed})
-    cloud = Cloud(time_scale=arguments.time_scale, faults=faults)
+    clock = RealClock(arguments.pace, time.time())
+    cloud = Cloud(clock.now, arguments.time_scale, faults)
     kept = Kept(arguments.contents, cloud) if arguments.contents else None
     if kept is not None:
         kept.restore()
-    return Listener(arguments.port, cloud, kept)
+    return Listener(arguments.port, cloud, kept, clock, arguments.owner)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import botocore.session
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.config import Config
 from botocore.configprovider import BOTOCORE_DEFAUT_SESSION_VARIABLES, ConfigValueStore, ConstantProvider
-from botocore.exceptions import ConnectionClosedError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 
-from provisioner.local.cut import Cut
+from provisioner.local.cut import Cut, Unresolved
 
 if TYPE_CHECKING:
     from provisioner.local.cloud import Cloud
@@ -53,6 +53,8 @@ def plug(client: Any, cloud: Cloud) -> Any:
     def answered(request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         try:
             reply = cloud.answer(environ(request))
+        except Unresolved as cut:
+            raise EndpointConnectionError(endpoint_url=request.url, error=cut) from cut
         except Cut as cut:
             raise ConnectionClosedError(endpoint_url=request.url, error=cut) from cut
         headers: Any = dict(reply.headers)
