@@ -79,9 +79,10 @@ _state_dir = click.option(
     help="Folder of the state files.",
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, to stdout.")
+_suffix = click.option("--suffix", default="", help="A stack of its own beside the environment's: --suffix pr-42.")
 _stack = _options(
     click.argument("environment", metavar="ENV"),
-    click.option("--suffix", default="", help="A stack of its own beside the environment's: --suffix pr-42."),
+    _suffix,
     click.option(
         "--target",
         type=click.Choice(["local", "aws"]),
@@ -192,6 +193,36 @@ def graph(**given: Any) -> int:
     from provisioner import command
 
     return command.graph(_caller(given))
+
+
+@provisioner.command()
+@click.argument("environment", metavar="ENV")
+@_suffix
+@_config_dir
+@click.option(
+    "--faults",
+    type=click.Choice(["none", "some", "brutal"]),
+    default="some",
+    show_default=True,
+    help="How hard that cloud is: throttling, errors, lost replies, reads that lag.",
+)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Which requests suffer what.")
+@click.option(
+    "--time-scale",
+    type=click.FloatRange(min=0),
+    metavar="X",
+    default=0.0,
+    help="How long databases and gateways take: 1 as long as at AWS.  [default: 0, no time at all]",
+)
+@_json
+def rehearse(faults: str, seed: int, time_scale: float, **given: Any) -> int:
+    """Build, spoil, repair and tear down an environment in a cloud of its own, under faults.
+
+    Touches no state and no other cloud. Exits 0 if after each stage there was exactly what is declared, else 1.
+    """
+    from provisioner import command
+
+    return command.rehearse(_caller({**given, "log_format": None, "verbose": 0}), faults, seed, time_scale)
 
 
 @provisioner.command()

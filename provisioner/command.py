@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,6 +128,34 @@ def graph(caller: Caller) -> int:
         steps = [{"step": s.name, "kind": s.kind, "needs": sorted(needs[s.name])} for s in session.steps]
         caller.tell({"stack": session.stack.name, "steps": steps}, lambda: report.graph_text(session.steps))
     return DONE
+
+
+def rehearse(caller: Caller, faults: str, seed: int, time_scale: float) -> int:
+    """Rehearse an environment in a cloud of its own, of which nothing is left whatever happens."""
+    from provisioner import rehearsal, verdict
+    from provisioner.local.private import private_cloud
+
+    def tell(line: str) -> None:
+        with suppress(OSError):
+            print(line, file=sys.stderr, flush=True)
+
+    rehearsal.rehearsable(caller.request)
+    try:
+        with private_cloud(time_scale, rehearsal.PACE) as ground:
+            played = rehearsal.rehearse(
+                caller.request,
+                ground,
+                faults=faults,
+                seed=seed,
+                time_scale=time_scale,
+                tell=(lambda _: None) if caller.as_json else tell,
+            )
+    except KeyboardInterrupt as error:
+        again = "nothing of it is left; run the same command again to begin anew"
+        raise Stop(INTERRUPTED, "interrupted", "interrupted", again) from error
+    again = shlex.join(["provisioner", *caller.typed])
+    caller.tell(verdict.rehearsal_json(played), lambda: verdict.rehearsal_text(played, again))
+    return DONE if played.passed else FAILED
 
 
 @contextmanager

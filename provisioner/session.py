@@ -89,10 +89,12 @@ def opened(
     connect: Connect | None = None,
     listeners: Sequence[Listener] = (),
     strict: bool = True,
+    clock: Clock | None = None,
 ) -> Iterator[Session]:
     """Open a stack, the target's own way unless told how to connect; with ``writing`` its lock is held until the end.
 
-    Only with ``strict`` a wish that the region cannot fulfil is an error.
+    Only with ``strict`` a wish that the region cannot fulfil is an error. A ``clock`` in place of the one on the wall
+    is stopped when the session is closed.
 
     Raises ConfigError, StateError (Held where another run holds the lock), AwsError, survey.Refused, and what
     provisioner.local.process raises.
@@ -104,7 +106,7 @@ def opened(
     path = state_path(request.state_dir, request.target, stack.name)
     lock = Lock.acquire(path) if writing else None
     workers = ThreadPoolExecutor(request.parallelism, thread_name_prefix=WORKERS)
-    clock = RealClock()
+    clock = clock or RealClock()
     session = None
     try:
         heard = list(listeners)

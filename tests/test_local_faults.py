@@ -298,7 +298,14 @@ def test_faults_are_switched_and_told_on_request(sky: Sky) -> None:
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b'"brutal"', b'{"preset": "mild"}', b'{"thottle": 1}', b'{"throttle": 2}', b'{"throttle": "much"}']
-    + [b'{"errors": 0.6, "throttle": 0.6}', b'{"lag": -1}', b'{"unresolved": -1}', b'{"dark": 3}', b'{"dark": [1]}', b'{"expire_at": "x"}'],
+    + [
+        b'{"errors": 0.6, "throttle": 0.6}',
+        b'{"lag": -1}',
+        b'{"unresolved": -1}',
+        b'{"dark": 3}',
+        b'{"dark": [1]}',
+        b'{"expire_at": "x"}',
+    ],
 )
 def test_nonsense_is_refused_and_switches_nothing(sky: Sky, body: bytes) -> None:
     sky.switch(seed=5)

@@ -278,12 +278,14 @@ def test_settings_of_the_shell_do_not_change_the_cloud(tmp_path: Path) -> None:
 
 @pytest.mark.process
 def test_it_ends_with_the_process_it_belongs_to(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner:
-        with _process(tmp_path / "cloud.json", "--owner", str(owner.pid)) as (server, endpoint):
-            assert _built(endpoint) == []
-            owner.kill()
-            owner.wait()
-            assert server.wait(30) == 0
+    with (
+        subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as owner,
+        _process(tmp_path / "cloud.json", "--owner", str(owner.pid)) as (server, endpoint),
+    ):
+        assert _built(endpoint) == []
+        owner.kill()
+        owner.wait()
+        assert server.wait(30) == 0
 
 
 @pytest.mark.process
