@@ -6,6 +6,7 @@ lost reply. Its exceptions end here; everything above sees AwsError.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -103,6 +104,8 @@ class _Answer:
 
     def __init__(self, tick: int) -> None:
         self.tick = tick
+        self.asked = 0.0
+        """When the request left whose answer it is."""
         self.future: Future[Any] = Future()
 
 
@@ -167,8 +170,8 @@ class Aws:
         finally:
             self.tick()
 
-    def answer(self, operation: str, params: Mapping[str, Any], since: int, paged: bool) -> Any:
-        """Ask, or share the answer of who asked the same no earlier than ``since``."""
+    def answer(self, operation: str, params: Mapping[str, Any], since: int, paged: bool) -> tuple[Any, float]:
+        """Ask, or share the answer of who asked the same no earlier than ``since``; with it the time of the asking."""
         key = fingerprint(operation, params, paged)
         with self._lock:
             answer = self._answers.get(key)
@@ -177,12 +180,12 @@ class Aws:
                 answer = self._answers[key] = _Answer(self._now)
         if not asked:
             try:
-                answer.future.set_result(self._ask(operation, params, paged))
+                answer.future.set_result(self._ask(answer, operation, params, paged))
             except BaseException as error:
                 with self._lock:
                     self._answers.pop(key, None)
                 answer.future.set_exception(error)
-        return answer.future.result()
+        return answer.future.result(), answer.asked
 
     def client(self, service: str) -> Any:
         """Give the client of a service; made when first used, for its model takes 0.2 s to parse."""
@@ -204,10 +207,11 @@ class Aws:
             self.requests += 1
             self.mutations += getattr(self._performing, "now", False)
 
-    def _ask(self, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
+    def _ask(self, answer: _Answer, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
         client = self.client(operation.partition(".")[0])
 
         def send() -> Any:
+            answer.asked = self._clock.now()
             return self._listing(client, operation, params) if paged else self._send(client, operation, params)
 
         try:
@@ -247,17 +251,24 @@ class View:
 
     def __init__(self, aws: Aws, since: int) -> None:
         self._aws, self._since = aws, since
+        self.asked = math.inf
+        """When the oldest of the answers was asked for."""
 
     def ask(self, operation: str, /, **params: Any) -> Mapping[str, Any] | None:
         answer: Mapping[str, Any] | None = None
         if not _unknown(params):
-            answer = self._aws.answer(operation, params, self._since, paged=False)
+            answer = self._answer(operation, params, paged=False)
         return answer
 
     def items(self, operation: str, /, **params: Any) -> Sequence[Mapping[str, Any]]:
         answer: Sequence[Mapping[str, Any]] = ()
         if not _unknown(params):
-            answer = self._aws.answer(operation, params, self._since, paged=True)
+            answer = self._answer(operation, params, paged=True)
+        return answer
+
+    def _answer(self, operation: str, params: Mapping[str, Any], paged: bool) -> Any:
+        answer, asked = self._aws.answer(operation, params, self._since, paged)
+        self.asked = min(self.asked, asked)
         return answer
 
     def ours(self, operation: str, stack: Stack) -> Sequence[Mapping[str, Any]]:

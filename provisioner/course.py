@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -102,6 +103,8 @@ class Looked:
     burdens: Burdens = field(default_factory=Burdens)
     step: Step | None = None
     error: Exception | None = None
+    asked: float = math.inf
+    """When the oldest of the answers it is made of was asked for."""
 
 
 @dataclass(frozen=True)

@@ -50,14 +50,14 @@ class Made:
 
 
 def interfere(client: Client, found: Sequence[Found], seed: int) -> list[Made]:
-    """Change one thing of every subject there is; raises ValueError where a change shows no effect."""
+    """Change one thing of every subject there is. Raises what make does."""
     chance = random.Random(seed)
     able: dict[str, list[tuple[Change, str]]] = defaultdict(list)
     for change in CHANGES:
-        ids = [each.id for each in found if each.kind == change.kind and _concerns(change, each)]
+        ids = [each.id for each in found if concerns(change, each)]
         if ids:
             able[change.subject or change.kind].append((change, chance.choice(sorted(ids))))
-    return [_made(client, *chance.choice(choices)) for choices in able.values()]
+    return [make(client, *chance.choice(choices)) for choices in able.values()]
 
 
 def put_right(client: Client, made: Iterable[Made]) -> list[tuple[Made, bool]]:
@@ -71,11 +71,13 @@ def leave_an_object(client: Client, bucket: str) -> None:
         client("s3").put_object(Bucket=bucket, Key="left/by a user", Body=content)
 
 
-def _concerns(change: Change, each: Found) -> bool:
-    return bool(each.step) and not each.by_aws and each.step.startswith(change.step)
+def concerns(change: Change, each: Found) -> bool:
+    """Tell whether a change can be made to a resource: one of the stack's, of its kind."""
+    return each.kind == change.kind and bool(each.step) and not each.by_aws and each.step.startswith(change.step)
 
 
-def _made(client: Client, change: Change, id: str) -> Made:
+def make(client: Client, change: Change, id: str) -> Made:
+    """Make a change to the resource with this id. Raises ValueError where it shows no effect."""
     made = Made(change, id, change.look(client, id))
     change.do(client, id)
     if change.look(client, id) == made.before:

@@ -138,7 +138,8 @@ class Run:
             try:
                 live = step.observe(view)
                 burdens = step.burdens(view, live) if live and not live.foreign and name in self.burdened else Burdens()
-                answer = Looked(name, live and replace(live, contents=burdens.contents), burdens, step)
+                seen = live and replace(live, contents=burdens.contents)
+                answer = Looked(name, seen, burdens, step, asked=view.asked)
             except Exception as error:
                 answer = Looked(name, error=error)
             self.wiring.inbox.put(answer)
@@ -168,7 +169,8 @@ class Run:
             course.remains = _remains(course.wish, course.live)
             if stop := _kept_by(course.burdens):
                 return self._fail(course, stop)
-        now = self.wiring.clock.now()
+        # What was seen is as old as its answers: a machine may have slept between these and now.
+        now = min(self.wiring.clock.now(), message.asked)
         try:
             decision = self.policy(course.step, course.live, course.past, now, self.wiring.window)
         except Exception as error:
@@ -220,7 +222,7 @@ class Run:
         now = self.wiring.clock.now()
         course.wake, course.touched = until, True
         course.waits(why, now)
-        self._tell("waiting", course.wish.name, why=why, seconds=until - now)
+        self._tell("waiting", course.wish.name, why=why, seconds=max(0.0, until - now))
 
     def _fail(self, course: Course, reason: Failed) -> None:
         name = course.wish.name

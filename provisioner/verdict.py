@@ -25,18 +25,17 @@ _SUFFERED = {
 
 
 def rehearsal_text(played: Rehearsal, again: str) -> str:
-    """Tell a rehearsal stage by stage, the verdict in the last line; ``again`` is the command that repeats it."""
+    """Tell a rehearsal stage by stage, the verdict in the last line; ``again``, the command that repeats it, may be
+    longer than a line."""
     lines = [f"rehearse {played.stack}: faults {played.faults}, seed {played.seed}"]
     lines.append(f"in a cloud of its own, whose time runs {PACE:g} times as fast")
     for stage in played.stages:
         lines += ["", *_stage(stage)]
-    failed = [check for _, check in played.checks if not check.passed]
-    suffered = sum(played.injected.values())
-    if failed:
-        verdict = f"failed: {len(failed)} of {len(played.checks)} checks; to see it again: {again}"
-    else:
-        verdict = f"passed: {len(played.checks)} checks after {_count(suffered, 'fault')}, in {played.seconds:.0f} s"
-    return "\n".join(map(clean, [*lines, "", verdict]))
+    checks, failed = len(played.checks), sum(not check.passed for _, check in played.checks)
+    lines += ["", *([f"To see it again: {again}"] if failed else [])]
+    verdict = f"failed: {failed} of {_count(checks, 'check')}" if failed else f"passed: {_count(checks, 'check')}"
+    lines.append(f"{verdict} after {_count(sum(played.injected.values()), 'fault')}, in {played.seconds:.0f} s")
+    return "\n".join(map(clean, lines))
 
 
 def rehearsal_json(played: Rehearsal) -> dict[str, Any]:

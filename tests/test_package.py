@@ -117,10 +117,11 @@ def test_the_installed_command_brings_the_environments_along(bare: Path, tmp_pat
 @pytest.mark.process
 def test_without_the_extra_the_local_target_says_what_to_install(bare: Path, tmp_path: Path) -> None:
     run(bare, tmp_path, "environments", "--write")
-    refused = run(bare, tmp_path, "plan", "dev")
-    assert refused.returncode == 2
-    assert "pip install 'provisioner[local]'" in refused.stderr
-    assert "Traceback" not in refused.stderr
+    for command in ("plan", "rehearse"):
+        refused = run(bare, tmp_path, command, "dev")
+        assert refused.returncode == 2
+        assert "pip install 'provisioner[local]'" in refused.stderr
+        assert "Traceback" not in refused.stderr
 
 
 def test_the_templates_are_the_environments() -> None:

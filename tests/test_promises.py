@@ -115,6 +115,30 @@ def test_reads_that_lag_lead_to_no_duplicate_and_nothing_is_taken_for_gone(
     ended(world, run, outcome)
 
 
+def test_an_answer_is_as_old_as_it_was_when_it_was_asked_for(tmp_path: Path) -> None:
+    """The machine sleeps for two minutes with an answer in hand that does not show yet what was just created."""
+    world = begun(tmp_path, "provision", WINDOW)
+    world.cloud.switch(Faults(lag=10.0))
+    session, created = world.session(), list[str]()
+    assert isinstance(session.aws, Watched)
+    session.aws.after = lambda _, call: created.append(call.operation)
+
+    def asleep(**_: Any) -> None:
+        if "ec2.create_vpc" in created:
+            created.clear()
+            world.clock.time += 120
+
+    events = session.aws.client("ec2").meta.events
+    events.register("after-call.ec2.DescribeVpcs", asleep)
+    try:
+        outcome = world.provision(session)
+    finally:
+        events.unregister("after-call.ec2.DescribeVpcs", asleep)
+    made = [call.operation for call in session.aws.calls]
+    assert made.count("ec2.create_vpc") == 1
+    ended(world, "provision", outcome)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("run", RUNS)
 def test_all_of_it_at_once(tmp_path: Path, run: str, seed: int) -> None:
