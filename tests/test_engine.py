@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -85,6 +86,9 @@ class Script:
 
 class Fake(Aws):
     """A cloud of things that shows them late, makes them slowly and fails as scripted."""
+
+    asked = math.inf
+    """It answers at once."""
 
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(lambda service: None, clock)
