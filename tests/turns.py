@@ -139,7 +139,7 @@ class Shared(Watched):
         asked = self._answers.get(fingerprint(operation, params, paged))
         if asked is not None and asked.tick >= since and not asked.future.done():
             self._turns.until(asked.future.done)
-            return asked.future.result()
+            return asked.future.result(), asked.asked
         return super().answer(operation, params, since, paged)
 
     def _send(self, client: Any, operation: str, params: Any) -> Any:
