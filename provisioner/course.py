@@ -73,9 +73,13 @@ class Course:
 
     @property
     def dead(self) -> set[str]:
-        """The id of an incarnation that is no more: one that was seen and is not there, or whose create, repeated
+        """The ids of incarnations that are no more: one that was seen and is not there, and one whose create, repeated
         with the same token, brought nothing to light."""
-        return {self.inherited} - {""} if self.live is None and (self.seen or self.tries) else set()
+        if self.live is not None:
+            return set()
+        inherited = self.inherited if self.seen or self.tries else ""
+        answered = self.newborn if max(self.tries.values(), default=0) > 1 else ""
+        return {inherited, answered} - {""}
 
     @classmethod
     def begun(cls, wish: Step, since: int, record: Record | None, now: float) -> Self:

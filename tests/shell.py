@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from tests.census import Census, census
 from tests.world import ENVIRONMENTS, REGION
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 30.0
+PATIENCE = 90.0
 """Seconds after which a process that should have ended is killed, which fails its test."""
 HARMFUL = ("AWS_", "PROVISIONER_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "MAKE", "MFLAGS")
 
@@ -100,10 +101,15 @@ class Shell:
     def state(self, stack: str = "acme-dev", target: str = "local") -> Path:
         return state_path(self.states, target, stack)
 
+    def order(self, path: str, **told: Any) -> None:
+        """Tell the cloud itself what to do."""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        request = urllib.request.Request(f"{self.endpoint}{path}", json.dumps(told).encode(), method="POST")
+        direct.open(request, timeout=PATIENCE).close()
+
     def reset(self) -> None:
         """Empty the cloud and forget all that was built in it."""
-        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        direct.open(urllib.request.Request(f"{self.endpoint}/moto-api/reset", method="POST"), timeout=30).close()
+        self.order("/moto-api/reset")
         for target in ("local", "aws"):
             shutil.rmtree(self.states / target, ignore_errors=True)
 

@@ -636,6 +636,17 @@ def test_a_newborn_seen_and_deleted_before_it_was_settled_does_not_block_its_ste
     assert len(set(bench.cloud.tokens)) == 2
 
 
+def test_a_newborn_deleted_before_it_was_seen_does_not_block_its_step_for_ever(bench: Bench) -> None:
+    def spoil(call: Call) -> None:
+        if len(bench.cloud.performed) == 1:
+            del bench.cloud.beings["a"]
+
+    bench.cloud.after, bench.cloud.remembers = spoil, True
+    assert bench.provision(thing("a")).results == {"a": "settled"}
+    assert bench.cloud.performed == ["create a"] * 3
+    assert [bench.cloud.tokens.count(each) for each in dict.fromkeys(bench.cloud.tokens)] == [2, 1]
+
+
 def test_what_is_left_behind_is_told_only_of_what_is_gone(bench: Bench) -> None:
     chest = Chest(name="a", stack=STACK)
     bench.provision(chest)

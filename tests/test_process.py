@@ -194,6 +194,45 @@ def test_interrupted_while_it_looks_it_says_how_to_go_on(shell: Shell, which: si
     Lock.acquire(shell.state()).release()
 
 
+def test_interrupted_twice_it_ends_at_once_and_the_same_command_finishes(whole: Census, shell: Shell) -> None:
+    with shell.started("provision", "dev", "-v") as running:
+        read_until(running, "called", 3)
+        shell.order("/provisioner/faults", latency=2 * PATIENCE)
+        read_until(running, "calling", 1)
+        for _ in range(2):
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+        stdout, _ = running.communicate(timeout=PATIENCE / 2)
+    shell.order("/provisioner/faults")
+    assert running.returncode == 130
+    assert stdout.splitlines()[-1].startswith("Interrupted; what was done is kept. To go on: provisioner provision dev")
+    state = read(shell.state())
+    assert state is not None
+    assert any(sent.done is None for record in state.steps.values() for sent in record.calls)
+    shell.done("provision", "dev")
+    assert shell.census() == whole
+
+
+# A disk without room
+
+
+@pytest.mark.parametrize("kilobytes", [1, 8, 16])
+def test_a_full_disk_stops_the_run_before_the_next_call_and_the_same_command_finishes(
+    whole: Census, shell: Shell, kilobytes: int
+) -> None:
+    limited = ["/bin/bash", "-c", f'ulimit -f {kilobytes}; exec "$@"', "sh", *shell.command("provision", "dev")]
+    with shell.running(limited) as running:
+        _, stderr = running.communicate()
+    assert running.returncode == 1
+    assert f"cannot write {shell.state()}" in stderr
+    assert "run the same command again" in stderr
+    assert "Traceback" not in stderr
+    state = read(shell.state())
+    assert (state is None) == (resources(shell.census()) == 0)
+    shell.done("provision", "dev")
+    assert shell.census() == whole
+
+
 # The lock, and who takes none
 
 

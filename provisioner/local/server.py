@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 HOST = "127.0.0.1"
 _OURS = re.compile(r"(127\.0\.0\.1|(.+\.)?localhost|.+\.amazonaws\.com)(:\d+)?")
+_ITSELF = ("/moto-api/", "/provisioner/")
 _FRAMING = frozenset({"connection", "content-length", "status", "transfer-encoding"})
 
 
@@ -88,7 +89,9 @@ class Conversation(BaseHTTPRequestHandler):
             self.close_connection = True
             return None
         finally:
-            self.server.clock.sleep(self.server.cloud.faults.latency)
+            # What is asked of the cloud itself, its faults above all, is answered at once.
+            if not self.path.startswith(_ITSELF):
+                self.server.clock.sleep(self.server.cloud.faults.latency)
         return self._send(reply.status, dict(reply.headers), reply.body)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = answer  # noqa: N815
