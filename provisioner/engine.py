@@ -167,7 +167,7 @@ def _unknown(name: str, kind: str) -> Failure:
         operation="",
         code="UnknownKind",
         message=f"the state holds {name} of a kind unknown here: {kind}",
-        remedy="upgrade: pip install --upgrade provisioner",
+        remedy="upgrade provisioner to the version that wrote it, or a later one",
     )
 
 

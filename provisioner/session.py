@@ -151,7 +151,11 @@ def assemble(
         record = remembered.steps.get(step) if remembered else None
         return record.fields if record else {}
 
-    choices = survey.choose(settings, stack, aws.view(), recall, workers, strict)
+    try:
+        choices = survey.choose(settings, stack, aws.view(), recall, workers, strict)
+    except AwsError:
+        identity.result()  # that we are nobody to AWS is the cause of whatever else was refused
+        raise
     stack = replace(stack, account=identity.result().account, partition=identity.result().partition)
     here = State(
         project=stack.project,

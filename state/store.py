@@ -308,7 +308,7 @@ def _parsed(path: Path, raw: bytes) -> tuple[State, int]:
         raise StateError(
             "newer",
             f"{path} was written by a later version ({error})",
-            "upgrade: pip install --upgrade provisioner",
+            "upgrade provisioner to the version that wrote it, or a later one",
         ) from error
     except (ValueError, RecursionError) as error:
         raise _damaged(path, *_damage(raw, error)) from error

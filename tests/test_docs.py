@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
-def tests() -> set[str]:
+def defined() -> set[str]:
     text = "\n".join(path.read_text() for path in (ROOT / "tests").glob("test_*.py"))
     return set(re.findall(r"^\s*def (test_\w+)\(", text, re.MULTILINE))
 
@@ -19,7 +19,7 @@ def tests() -> set[str]:
 def test_every_test_that_a_document_names_is_there() -> None:
     named = {name for path in DOCUMENTS for name in re.findall(r"`(test_\w+)`", path.read_text())}
     assert len(named) > 50
-    assert named - tests() == set()
+    assert named - defined() == set()
 
 
 def rows() -> list[int]:

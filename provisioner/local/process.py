@@ -157,7 +157,7 @@ def _files(state_dir: Path) -> _Files:
 def _check(requires: Sequence[str]) -> None:
     if missing := [name for name in requires if find_spec(name) is None]:
         raise Missing(
-            f"the embedded cloud needs {', '.join(missing)}, which is not installed",
+            f"the embedded cloud needs what is not installed: {', '.join(missing)}",
             "type: pip install 'provisioner[local]'",
         )
 
