@@ -283,7 +283,7 @@ STATES = {
     "garbage": ("garbage", "damaged", "mv "),
     "an empty file": ("", "damaged", "mv "),
     "another document": ("{}", "damaged", "mv "),
-    "a later version": ('{"schema": 99}', "newer", "pip install --upgrade provisioner"),
+    "a later version": ('{"schema": 99}', "newer", "upgrade provisioner to the version that wrote it"),
 }
 
 
