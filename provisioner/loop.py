@@ -17,6 +17,7 @@ from provisioner.decide import Act, Asleep, Batch, Decision, Failed, Past, Settl
 from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
 from provisioner.kit import Ambiguous, Burdens, Call, Live, Step, Unknown, bind, fingerprint
+from provisioner.retry import UNHEARD
 from provisioner.wiring import Failure, Outcome, Result, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
@@ -158,7 +159,9 @@ class Run:
         if isinstance(message.error, Ambiguous):
             return self._looked_at_twins(course, message.error)
         if message.error is not None or message.step is None:
-            return self._fail(course, _failure(message.error))
+            given_up = isinstance(message.error, AwsError) and message.error.verdict in UNHEARD
+            # Interrupted between two tries it has neither been seen nor failed.
+            return None if self.stopping and given_up else self._fail(course, _failure(message.error))
         course.step, course.live, course.burdens = message.step, message.live, message.burdens
         if course.live is not None and isinstance(course.live.id, str):
             self.ids[message.name] = course.inherited = course.live.id

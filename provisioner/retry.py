@@ -18,7 +18,8 @@ LONGEST = 20.0
 """Seconds between two tries at the most."""
 
 _REFUSED = frozenset({Verdict.THROTTLED})
-_UNANSWERED = frozenset({Verdict.THROTTLED, Verdict.UNKNOWN})
+UNHEARD = frozenset({Verdict.THROTTLED, Verdict.UNKNOWN})
+"""What a read is asked again for, until it is answered or the run is stopped."""
 
 Told = Callable[[AwsError, float], None]
 """Hears of every retry: why, and in how many seconds."""
@@ -26,7 +27,7 @@ Told = Callable[[AwsError, float], None]
 
 def reads(clock: Clock, told: Told) -> Retrying:
     """Retry whatever a repeat cannot harm: throttling, 5xx and lost connections alike."""
-    return _policy(clock, told, _UNANSWERED)
+    return _policy(clock, told, UNHEARD)
 
 
 def calls(clock: Clock, told: Told) -> Retrying:
