@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -87,6 +88,26 @@ def test_a_body_may_come_in_chunks(connection: http.client.HTTPConnection) -> No
     reply = connection.getresponse()
     assert reply.status == 200
     assert b"<vpcSet>" in reply.read()
+
+
+@pytest.mark.parametrize(
+    ("framing", "sent"),
+    [
+        ("Content-Length: 10", "<Create"),
+        ("Content-Length: 10", ""),
+        ("Transfer-Encoding: chunked", "a\r\n<Create"),
+        ("Transfer-Encoding: chunked", ""),
+    ],
+)
+def test_a_request_that_its_client_did_not_finish_is_none(listener: Listener, framing: str, sent: str) -> None:
+    head = f"PUT /a-bucket HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {_signed('s3')}\r\n{framing}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", listener.server_port), timeout=30) as killed:
+        killed.sendall(f"{head}{sent}".encode())
+        killed.shutdown(socket.SHUT_WR)
+        assert killed.recv(1) == b""
+    s3 = client(listener, "s3")
+    assert s3.list_buckets()["Buckets"] == []
+    s3.close()
 
 
 @pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])

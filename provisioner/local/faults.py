@@ -131,7 +131,7 @@ class Fate:
 
     def _drawn(self, ask: Ask) -> Kind | None:
         faults, elapsed = self.faults, ask.now - self._since
-        if elapsed < faults.unresolved:
+        if 0 <= elapsed < faults.unresolved:
             return "unresolved"
         self.requests += 1
         if faults.expire_at is not None and self.requests >= faults.expire_at:

@@ -110,15 +110,27 @@ class Conversation(BaseHTTPRequestHandler):
         return "Origin" in self.headers or not _OURS.fullmatch(self.headers.get("Host", HOST))
 
     def _body(self) -> bytes:
+        """Read all of it. Raises ConnectionError where the client ends before it does: that is no request."""
         if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            return self._whole(int(self.headers.get("Content-Length") or 0))
         parts = []
-        while size := int(self.rfile.readline().partition(b";")[0], 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        while self.rfile.readline().strip():
+        while size := int(self._line().partition(b";")[0], 16):
+            parts.append(self._whole(size))
+            self._line()
+        while self._line().strip():
             pass
         return b"".join(parts)
+
+    def _whole(self, size: int) -> bytes:
+        read = self.rfile.read(size)
+        if len(read) < size:
+            raise ConnectionAbortedError(f"{size - len(read)} bytes of a request never came")
+        return read
+
+    def _line(self) -> bytes:
+        if line := self.rfile.readline():
+            return line
+        raise ConnectionAbortedError("the rest of a request never came")
 
     def _environ(self, body: bytes) -> dict[str, Any]:
         path, _, query = self.path.partition("?")
