@@ -53,6 +53,12 @@ _CREDENTIALS = (
     TokenRetrievalError,
 )
 
+_ABROAD: dict[str, dict[str, Any]] = {
+    "pricing": {"region_name": "us-east-1", "config": Config(connect_timeout=3, read_timeout=5)},
+}
+"""Services that are asked elsewhere than in the stack's region: the price list of all regions is told in three of
+them only (botocore's endpoints), and is not worth waiting for."""
+
 _CONTINUED = ("NextToken", "Marker")
 """By what an answer of EC2 and of RDS, and the question after it, name the next page."""
 
@@ -75,7 +81,7 @@ def connect(region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
         session: Any = boto3.Session(region_name=region)
     except BotoCoreError as error:
         raise _translated("sts.get_caller_identity", error) from error
-    return Aws(lambda service: session.client(service, config=options(parallelism)), clock, told)
+    return Aws(_clients(session, {"config": options(parallelism)}), clock, told)
 
 
 def connect_local(endpoint: str, region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
@@ -86,7 +92,16 @@ def connect_local(endpoint: str, region: str, parallelism: int, clock: Clock, to
     session: Any = wire.isolated_session(region)
     settings = wire.client_options(endpoint)
     settings["config"] = settings["config"].merge(options(parallelism))
-    return Aws(lambda service: session.client(service, **settings), clock, told)
+    return Aws(_clients(session, settings), clock, told)
+
+
+def _clients(session: Any, settings: Mapping[str, Any]) -> Callable[[str], Any]:
+    def make(service: str) -> Any:
+        abroad = _ABROAD.get(service, {})
+        config = settings["config"].merge(abroad.get("config", Config()))
+        return session.client(service, **{**settings, **abroad, "config": config})
+
+    return make
 
 
 def _existing(region: str) -> None:

@@ -80,17 +80,18 @@ _state_dir = click.option(
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, to stdout.")
 _suffix = click.option("--suffix", default="", help="A stack of its own beside the environment's: --suffix pr-42.")
+_target = click.option(
+    "--target",
+    type=click.Choice(["local", "aws"]),
+    envvar="PROVISIONER_TARGET",
+    default="local",
+    show_default=True,
+    help="The embedded cloud, or a real AWS account.",
+)
 _stack = _options(
     click.argument("environment", metavar="ENV"),
     _suffix,
-    click.option(
-        "--target",
-        type=click.Choice(["local", "aws"]),
-        envvar="PROVISIONER_TARGET",
-        default="local",
-        show_default=True,
-        help="The embedded cloud, or a real AWS account.",
-    ),
+    _target,
     _config_dir,
     _state_dir,
     click.option(
@@ -165,6 +166,22 @@ def plan(detailed_exitcode: bool, **given: Any) -> int:
     from provisioner import command
 
     return command.plan(_caller(given), detailed_exitcode)
+
+
+@provisioner.command()
+@click.argument("environments", metavar="ENV...", nargs=-1)
+@_target
+@_config_dir
+@_state_dir
+@_json
+def cost(environments: tuple[str, ...], **given: Any) -> int:
+    """Compare what environments cost a month, and with fixed instances; without ENV all of them.
+
+    Touches no stack: prices are the recorded ones, or with --target aws those of the AWS price list.
+    """
+    from provisioner import command
+
+    return command.cost(_caller({**given, "environment": "", "log_format": None, "verbose": 0}), environments)
 
 
 @provisioner.command()

@@ -13,16 +13,22 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner import bill, config, log, report
+from provisioner import cost as costing
 from provisioner import graph as edges
-from provisioner import log, report
 from provisioner import plan as planning
+from provisioner.bill import Estimate
 from provisioner.engine import Sight
 from provisioner.errors import LOCKED_OUT
-from provisioner.exits import DONE, FAILED, INTERRUPTED, REFUSED, Stop
+from provisioner.exits import DONE, FAILED, INTERRUPTED, REFUSED, USAGE, Stop
 from provisioner.kit import Objection
 from provisioner.plan import Planned
-from provisioner.session import Connect, Request, Session, opened
+from provisioner.prices import Prices
+from provisioner.session import Connect, Request, Session, drafted, opened, price_lists
 from provisioner.wiring import Outcome
+
+Pricing = Callable[[], Prices]
+"""Ends what was begun to find out prices."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +62,17 @@ def run(caller: Caller, verb: str, flags: frozenset[str], yes: bool) -> int:
     tearing = verb == "teardown"
     begun = time.monotonic()
     with _opened(caller, writing=True, strict=not tearing) as session:
-        sight = _allowed(session, verb, flags)
+        asks = caller.request.target == "aws" and not yes
+        priced = not tearing and (asks or session.settings.budget is not None)
+        pricing = session.asked_prices() if priced else None
+        sight = _allowed(session, verb, flags, pricing)
         planned = planning.teardown(sight) if tearing else planning.provision(sight)
-        if caller.request.target == "aws" and not yes and _lies_ahead(planned):
-            _ask(caller, verb, session, planned)
+        if asks and _lies_ahead(planned):
+            _ask(caller, verb, session, planned, _estimated(session, sight, pricing) if pricing else None)
             # Whoever was asked took their time: what was seen before is too old to act on.
-            sight = _allowed(session, verb, flags, fresh=True)
+            sight = _allowed(session, verb, flags, pricing, fresh=True)
+        if pricing:
+            _warn(costing.budget_objections(session.settings.budget, _estimated(session, sight, pricing).then)[1])
         with _interruptible(session), _watched(caller, session, sight, verb):
             outcome = (session.engine.teardown if tearing else session.engine.provision)(sight)
         told: dict[str, Any] = {
@@ -82,22 +93,44 @@ def run(caller: Caller, verb: str, flags: frozenset[str], yes: bool) -> int:
 
 
 def plan(caller: Caller, detailed: bool) -> int:
-    """Show what provision would do, and what forbids it; ``detailed`` has an exit code tell whether there is any."""
+    """Show what provision would do, what it costs, and what forbids it; ``detailed`` has an exit code tell whether
+    there is anything to do."""
     with _opened(caller) as session:
+        pricing = session.asked_prices()
         sight = _looked(session)
         planned = planning.provision(sight)
-        refusals = list(planning.refusals(sight, frozenset(), tearing=False))
+        estimate = _estimated(session, sight, pricing)
+        over, warnings = costing.budget_objections(estimate.budget, estimate.then)
+        refusals = [*planning.refusals(sight, frozenset(), tearing=False), *over]
         where: dict[str, Any] = {
             "stack": session.stack.name,
             "target": caller.request.target,
             "region": session.stack.region,
         }
-        caller.tell(report.plan_json(planned, **where, refusals=refusals), lambda: report.plan_text(planned, **where))
+        caller.tell(
+            {**report.plan_json(planned, **where, refusals=refusals), "cost": bill.plan_json(estimate)},
+            lambda: _with_cost(report.plan_text(planned, **where), estimate),
+        )
+    _warn(warnings)
     if refusals and not caller.as_json:
         raise _refused(refusals, "provision")
     if refusals:
         return FAILED if detailed else REFUSED
     return 2 if detailed and _lies_ahead(planned) else DONE
+
+
+def cost(caller: Caller, environments: Sequence[str]) -> int:
+    """Compare what environments cost, all of them where none is named; looks at their files and at price lists only."""
+    folder = caller.request.config_dir
+    names = list(dict.fromkeys(environments)) or config.names(folder)
+    if not names:
+        remedy = "to begin with some: provisioner environments --write"
+        raise Stop(USAGE, "usage", f"no environment in {folder}", remedy)
+    files = {name: config.load(folder, name) for name in names}
+    prices = price_lists(caller.request, {each.region for each in files.values()}, caller.connect)
+    compared = [bill.compare(name, drafted(each), prices[each.region]) for name, each in files.items()]
+    caller.tell(bill.comparison_json(compared), lambda: bill.comparison_text(compared))
+    return DONE
 
 
 def status(caller: Caller) -> int:
@@ -168,13 +201,34 @@ def _opened(caller: Caller, writing: bool = False, strict: bool = True) -> Itera
         yield session
 
 
-def _allowed(session: Session, verb: str, flags: frozenset[str], fresh: bool = False) -> Sight:
+def _allowed(
+    session: Session, verb: str, flags: frozenset[str], pricing: Pricing | None = None, fresh: bool = False
+) -> Sight:
     """Take a look and refuse what forbids the run."""
     tearing = verb == "teardown"
     sight = _looked(session, flags, tearing, fresh)
-    if refusals := list(planning.refusals(sight, flags, tearing)):
+    refusals = list(planning.refusals(sight, flags, tearing))
+    if pricing:
+        refusals += costing.budget_objections(session.settings.budget, _estimated(session, sight, pricing).then)[0]
+    if refusals:
         raise _refused(refusals, verb)
     return sight
+
+
+def _estimated(session: Session, sight: Sight, pricing: Pricing) -> Estimate:
+    """Price what stands and what is wanted."""
+    told = pricing()
+    now, then = (costing.cost(steps(sight), told) for steps in (costing.standing, costing.wanted))
+    return Estimate(prices=told, now=now, then=then, budget=session.settings.budget)
+
+
+def _with_cost(plan: str, estimate: Estimate) -> str:
+    return "\n".join([plan, "", *bill.plan_lines(estimate)])
+
+
+def _warn(warnings: Sequence[Objection]) -> None:
+    for line in bill.warning_lines(warnings):
+        print(line, file=sys.stderr)
 
 
 def _looked(session: Session, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
@@ -204,14 +258,15 @@ def _lies_ahead(planned: Sequence[Planned]) -> bool:
     return any(each.calls or each.status in ("busy", "broken", "differs") for each in planned)
 
 
-def _ask(caller: Caller, verb: str, session: Session, planned: Sequence[Planned]) -> None:
+def _ask(
+    caller: Caller, verb: str, session: Session, planned: Sequence[Planned], estimate: Estimate | None = None
+) -> None:
     """Show the plan and ask; without a terminal, or with nobody to read it, refuse."""
     if caller.as_json or not sys.stdin.isatty():
         raise Stop(REFUSED, "unconfirmed", f"{verb} on aws asks first, and nobody is there to answer", "pass --yes")
     stack = session.stack
-    caller.say(
-        report.plan_text(planned, stack=stack.name, target="aws", region=stack.region, tearing=verb == "teardown")
-    )
+    told = report.plan_text(planned, stack=stack.name, target="aws", region=stack.region, tearing=verb == "teardown")
+    caller.say(_with_cost(told, estimate) if estimate else told)
     if not caller.ask(f"{verb} {stack.name} in account {stack.account}?"):
         raise Stop(REFUSED, "declined", "declined", "", text="Declined; nothing was changed.")
 

@@ -230,6 +230,8 @@ class Settings(Table):
     suffix: Annotated[
         str, _text("([a-z0-9]+(-[a-z0-9]+)*)?", "small letters, digits and single hyphens, such as pr-42")
     ] = ""
+    budget: Annotated[float | None, Field(ge=0, le=100_000, allow_inf_nan=False)] = None
+    """US dollars a month; a plan that costs more, even idle, is refused."""
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(default_factory=dict)
     network: Network = Field(default_factory=Network)
     bucket: Bucket | None = None

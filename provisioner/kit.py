@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 S = TypeVar("S", bound="Step")
 _PARTS = frozenset({"create_tags", "create_route"})
 """What AWS calls creating and is a part of something that is there."""
+MONTH = 730.0
+"""Hours of a month, the way AWS's own calculator counts them."""
 _CIRCUMSTANCES = frozenset({"name", "stack", "implied"})
 """Fields of a step that are none of its specification."""
 
@@ -164,6 +166,18 @@ class Objection:
         return f"{self.where}: {self.what}; {self.remedy}"
 
 
+@dataclass(frozen=True)
+class Quantity:
+    """What a step uses of something that is paid for, in one month; the price comes from elsewhere."""
+
+    item: str
+    """The name of what is paid for in the price list (``nat-gateway-hour``)."""
+    floor: float | None = None
+    """The least; ``None`` where only use decides (GB stored), so that a price can be told and no sum."""
+    ceiling: float | None = None
+    """The most; ``None`` where it is the least as well."""
+
+
 class Ambiguous(Exception):
     """Two or more resources carry the tags of one step: they are named, never chosen from."""
 
@@ -254,6 +268,10 @@ class Step:
         return frozenset(
             key for key, found in live.facts.items() if key in wanted and wanted[key] != found and key not in kept
         )
+
+    def costs(self) -> Iterator[Quantity]:
+        """Say what it uses in a month that is paid for, as specified. Pure; a need is read where it is a step."""
+        yield from ()
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         """Name what others may want to know of it; tuples of several steps are joined."""

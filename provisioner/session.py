@@ -5,14 +5,14 @@ Knows neither the screen nor the command line.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from provisioner import survey
+from provisioner import prices, survey
 from provisioner.aws import Aws, Told, connect, connect_local
 from provisioner.blueprint import blueprint
 from provisioner.clock import WORKERS, Clock, RealClock
@@ -22,6 +22,7 @@ from provisioner.errors import AwsError
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
 from provisioner.plan import flagged
+from provisioner.prices import Prices
 from state.record import State
 from state.store import Journal, Lock, read, state_path
 from steps import KINDS
@@ -52,6 +53,7 @@ class Session:
     """One stack on one target, ready to be looked at and changed."""
 
     request: Request
+    settings: Settings
     stack: Stack
     steps: list[Step]
     engine: Engine
@@ -63,6 +65,11 @@ class Session:
     @property
     def aws(self) -> Aws:
         return self.engine.aws
+
+    def asked_prices(self) -> Callable[[], Prices]:
+        """Begin to find out what things cost here, from AWS if that is the target; the call ends it."""
+        aws = self.aws.view() if self.request.target == "aws" else None
+        return prices.asked(aws, self.stack.region, prices.usual(), self.request.state_dir, self.engine.clock)
 
     def look(self, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
         """Look at the whole stack, with the user's flags in the steps that are to go."""
@@ -117,6 +124,36 @@ def opened(
         workers.shutdown(wait=session is None or not session.engine.abandoned, cancel_futures=True)
         if lock is not None:
             lock.release()
+
+
+def drafted(settings: Settings) -> list[Step]:
+    """Draw an environment as far as its file alone tells; what the region would choose is left open."""
+    zones = tuple(f"{settings.region}{letter}" for letter in "abc"[: settings.network.zones])
+    choices = survey.Choices(zones=zones, cidr=settings.network.cidr, version="", port=0)
+    stack = Stack(project=settings.project, environment=settings.environment, region=settings.region)
+    return blueprint(settings, stack, choices)
+
+
+def price_lists(request: Request, regions: Collection[str], connect: Connect | None = None) -> dict[str, Prices]:
+    """Find out the prices of some regions, those of fixed instance classes too; needs no stack, and cannot fail."""
+    clock, items = RealClock(), [*prices.usual(), *prices.classes()]
+    begun = {region: _begun(request, region, items, clock, connect) for region in regions}
+    try:
+        return {region: end() for region, end in begun.items()}
+    finally:
+        clock.stopped.set()
+
+
+def _begun(
+    request: Request, region: str, items: Collection[str], clock: Clock, connect: Connect | None
+) -> Callable[[], Prices]:
+    try:
+        told = _retrying(clock, [])
+        aws = (connect or _connected)(request, region, clock, told).view() if request.target == "aws" else None
+    except AwsError as error:
+        unasked = prices.unasked(region, items, error)
+        return lambda: unasked
+    return prices.asked(aws, region, items, request.state_dir, clock)
 
 
 def _retrying(clock: Clock, listeners: list[Listener]) -> Told:
@@ -177,6 +214,7 @@ def assemble(
     )
     session = Session(
         request=request,
+        settings=settings,
         stack=stack,
         steps=blueprint(settings, stack, choices),
         engine=engine,

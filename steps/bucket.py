@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Objection, Reader, Stack, Step, tags_of
+from provisioner.kit import Burdens, Call, Live, Objection, Quantity, Reader, Stack, Step, tags_of
 from steps.tags import found_tags, pairs
 
 CLOSED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
@@ -152,6 +152,9 @@ class Bucket(Step):
             *(Call("s3.delete_objects", **here, Delete={"Objects": each, "Quiet": True}) for each in batches),
             *(Call("s3.abort_multipart_upload", **here, **each) for each in live.contents if "UploadId" in each),
         )
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("s3-gb")
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         return {"bucket": live.id}

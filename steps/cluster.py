@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Objection, Reader, Ref, Step
+from provisioner.kit import Burdens, Call, Live, Objection, Quantity, Reader, Ref, Step
 from steps import rds
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
@@ -153,6 +153,15 @@ class Cluster(Step):
     def remains(self, live: Live) -> str:
         snapshot = live.facts.get("snapshot")
         return f"final snapshot {snapshot} (paid for by the GB until you delete it)" if snapshot else ""
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("secret", 1)
+        yield Quantity("aurora-gb")
+        yield Quantity("aurora-io")
+        if self.backup_days > 1:  # one day is free. Aurora User Guide, "Understanding backup storage usage"
+            yield Quantity("aurora-backup-gb")
+        if self.kms_key:
+            yield Quantity("kms-key")
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         names = ("cluster_endpoint", "reader_endpoint", "port", "database", "secret_arn")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Ref, Step, tags_of
 from steps import rds
 from steps.cluster import Cluster
 from steps.tags import pairs
@@ -19,6 +19,8 @@ NAMES = {
     "promotion_tier": "PromotionTier",
 }
 """What AWS calls the fields it can be asked for."""
+SERVERLESS = "db.serverless"
+"""The class whose capacity, and so whose price, follows its load within the cluster's range."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +30,7 @@ class DbInstance(Step):
     cluster: Ref[Cluster]
     zone: str
     """Where it is created; not compared, for nothing moves an instance."""
-    instance_class: str = "db.serverless"
+    instance_class: str = SERVERLESS
     publicly_accessible: bool = False
     auto_minor_version_upgrade: bool = True
     promotion_tier: int = 1
@@ -84,3 +86,11 @@ class DbInstance(Step):
             yield Call("rds.start_db_cluster", DBClusterIdentifier=live.facts["cluster"])
             return
         yield Call("rds.delete_db_instance", DBInstanceIdentifier=live.id, SkipFinalSnapshot=True)
+
+    def costs(self) -> Iterator[Quantity]:
+        if not isinstance(self.cluster, Cluster) or not self.cluster.running:
+            return  # while a cluster is stopped its instances cost nothing
+        if self.instance_class != SERVERLESS:
+            yield Quantity(self.instance_class, MONTH)
+        elif self.cluster.max_acu:
+            yield Quantity("acu-hour", self.cluster.min_acu * MONTH, self.cluster.max_acu * MONTH)

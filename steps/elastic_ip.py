@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Step, tags_of
+from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Step, tags_of
 from steps.tags import born, found_tags, retag
 
 
@@ -34,3 +34,6 @@ class ElasticIp(Step):
     def surplus(self, twin: Mapping[str, Any]) -> Iterator[Call]:
         if tags_of(twin) == self.labels and not twin.get("AssociationId"):
             yield Call("ec2.release_address", AllocationId=twin["AllocationId"])
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("public-ipv4-hour", MONTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from provisioner.kit import Call, Live, Reader, Ref, Step
+from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Ref, Step
 from steps.elastic_ip import ElasticIp
 from steps.internet_gateway import InternetGateway
 from steps.subnet import Subnet
@@ -58,6 +58,10 @@ class NatGateway(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_nat_gateway", NatGatewayId=live.id)
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("nat-gateway-hour", MONTH)
+        yield Quantity("nat-gateway-gb")
 
     def _internet(self, aws: Reader, vpc_id: str) -> str | None:
         """Name our internet gateway in the same network: a NAT that left the file still has to go before it."""

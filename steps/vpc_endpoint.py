@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.kit import Call, Live, Quantity, Reader, Ref, Step, tags_of
 from steps.order import as_wanted, members
 from steps.route_table import RouteTable
 from steps.tags import adoption, born, found_tags, retag
@@ -60,6 +60,9 @@ class VpcEndpoint(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_vpc_endpoints", VpcEndpointIds=[live.id])
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("gateway-endpoint", 1)
 
     def _rival(self, aws: Reader) -> Live | None:
         """Find the endpoint of others whose routes to the service are in our tables already: AWS allows no second."""

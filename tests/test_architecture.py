@@ -27,16 +27,16 @@ LAYERS = (
     {"provisioner.command"},
     {"provisioner.verdict"},
     {"provisioner.rehearsal"},
-    {"provisioner.session", "provisioner.log", "provisioner.progress", "provisioner.exits"},
+    {"provisioner.session", "provisioner.log", "provisioner.progress", "provisioner.exits", "provisioner.bill"},
     {"provisioner.blueprint", "provisioner.report"},
-    {"provisioner.survey", "provisioner.plan"},
+    {"provisioner.survey", "provisioner.plan", "provisioner.cost"},
     {"provisioner.engine"},
     {"provisioner.loop"},
     {"provisioner.wiring", "provisioner.course"},
     {"provisioner.checks", "provisioner.foreign"},
     {"provisioner.inventory"},
     {"provisioner.aws", "provisioner.config"},
-    {"provisioner.decide", "provisioner.graph", "provisioner.retry", "provisioner.local"},
+    {"provisioner.decide", "provisioner.graph", "provisioner.retry", "provisioner.prices", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock"},
     {"provisioner"},
 )
@@ -186,7 +186,7 @@ def waits(name: str) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|secretsmanager)\.[a-z0-9_]+[a-z0-9]")
+NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|secretsmanager|pricing)\.[a-z0-9_]+[a-z0-9]")
 PARAMETERS = {"rds.force_ssl"}
 """What reads like an operation and is a parameter of PostgreSQL."""
 OPERATIONS = sorted(

@@ -40,7 +40,7 @@ FAULTS = {
     # the file as a whole
     HEAD + "netwrok = 1": "netwrok: unknown key; did you mean network?",
     HEAD + "[databse]": "databse: unknown key; did you mean database?",
-    HEAD + "colour = 1": "colour: unknown key; leave it out; known here are project, region, tags",
+    HEAD + "colour = 1": "colour: unknown key; leave it out; known here are project, region, budget",
     HEAD + 'cidr = "10.0.0.0/16"': "cidr: unknown key; did you mean cidr in [network]?",
     HEAD + '[bucket]\nproject = "acme"': "bucket.project: unknown key; did you mean project above the first [table]?",
     HEAD + 'environment = "qa"': "environment: no key of the file; leave it out: the name of the file says it",
@@ -59,6 +59,12 @@ FAULTS = {
     'project = "acme"\nregion = "Virginia"': 'region: "Virginia" is not allowed; write the code of an AWS region',
     f'project = "{"a" * 33}"\nregion = "us-east-1"': "project: the stack's name " + "a" * 33 + "-qa has 36 characters",
     f'project = "{"a" * 32}"\nregion = "xx-verylong-west-1"': "the stack's name " + "a" * 32 + "-qa has 35 characters",
+    # the budget
+    HEAD + 'budget = "50"': 'budget: "50" is not a number; write a number from 0 to 100000',
+    HEAD + "budget = true": "budget: true is not a number; write a number from 0 to 100000",
+    HEAD + "budget = nan": "budget: nan is not a number; write a number from 0 to 100000",
+    HEAD + "budget = -0.01": "budget: -0.01 is less than 0; write a number from 0 to 100000",
+    HEAD + "budget = 1e6": "budget: 1000000.0 is more than 100000; write a number from 0 to 100000",
     # tags
     HEAD + '[tags]\n"aws:x" = "y"': 'tags.aws:x: "aws:x" starts with aws:, which is reserved; write another',
     HEAD + '[tags]\n"AWS:x" = "y"': 'tags.AWS:x: "AWS:x" starts with aws:, which is reserved',
@@ -243,6 +249,7 @@ def test_the_least_file_gives_the_defaults(tmp_path: Path) -> None:
         "region": "us-east-1",
         "environment": "qa",
         "suffix": "",
+        "budget": None,
         "tags": {},
         "network": {"cidr": "10.0.0.0/16", "zones": 2, "nat": "none"},
         "bucket": None,

@@ -34,7 +34,7 @@ from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
-from provisioner.local import contents, ec2, lifecycle, quotas, rds, s3
+from provisioner.local import contents, ec2, lifecycle, pricing, quotas, rds, s3
 from provisioner.local.cut import Cut
 from provisioner.local.faults import PRESETS, Fate, Faults
 from provisioner.local.lag import Past
@@ -50,7 +50,9 @@ QUOTAS, WRECKS = "/provisioner/quotas", "/provisioner/wrecks"
 
 Environ = dict[str, Any]
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
-    (book.service, action): book.of(action) for book in (ec2.rules, rds.rules, s3.rules) for action in book.actions
+    (book.service, action): book.of(action)
+    for book in (ec2.rules, pricing.rules, rds.rules, s3.rules)
+    for action in book.actions
 }
 _NONE: tuple[tuple[Before, ...], tuple[After, ...]] = ((), ())
 _SINGLE: dict[str, Callable[..., Any]] = {
