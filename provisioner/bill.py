@@ -94,8 +94,9 @@ def comparison_text(compared: Sequence[Compared]) -> str:
     for table in _fitting(compared, cells, WIDTH - label):
         lines += [_cells(name, label, [(tell(one), width) for one, width in table]) for name, tell in rows]
         lines.append("")
-    told = {one.prices.region: one.prices for one in compared}.values()
-    lines += [*chain.from_iterable(map(_crossing, told)), *_sources(list(told))]
+    served = {one.prices.region: one.prices for one in compared if one.fixed}
+    told = {one.prices.region: one.prices for one in compared}
+    lines += [*chain.from_iterable(map(_crossing, served.values())), *_sources(list(told.values()))]
     return "\n".join(map(clean, lines))
 
 
@@ -157,7 +158,7 @@ def _sources(told: Sequence[Prices]) -> Iterator[str]:
     for prices in told:
         yield from _folded(f"Prices of {prices.told}.", "", "  ")
         for note in prices.notes:
-            yield from _folded(f"{note}.", "  ", "  ")
+            yield from _folded(f"({note})", "  ", "  ")
 
 
 Row = tuple[str, Callable[[Compared], str]]
@@ -175,14 +176,16 @@ def _comparison(compared: Sequence[Compared]) -> Iterator[Row]:
             yield f"{name}, at most", partial(_amount, item, floor=False)
     yield "in total, at least", lambda one: _dollars(one.cost.floor)
     yield "in total, at most", lambda one: _dollars(one.cost.ceiling)
-    yield "", lambda one: ""
-    yield "In total with fixed instances", lambda one: ""
-    for name in classes():
-        yield f"{name} ({memory(name)} GiB)", partial(_with_class, name)
-    yield "", lambda one: ""
-    yield "By use, and in no sum above", lambda one: ""
-    for item, name in {rate.item: rate.price.name for one in compared for rate in one.cost.rates}.items():
-        yield f"per {name}", partial(_rate, item)
+    if any(one.fixed for one in compared):
+        yield "", lambda one: ""
+        yield "In total with fixed instances", lambda one: ""
+        for name in classes():
+            yield f"{name} ({memory(name)} GiB)", partial(_with_class, name)
+    if rates := {rate.item: rate.price.name for one in compared for rate in one.cost.rates}:
+        yield "", lambda one: ""
+        yield "By use, and in no sum above", lambda one: ""
+        for item, name in rates.items():
+            yield f"per {name}", partial(_rate, item)
 
 
 def _amount(item: str, one: Compared, floor: bool) -> str:

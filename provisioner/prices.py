@@ -215,7 +215,7 @@ def _completed(
             amount = (here.get(item) or known["regions"][other][item])[0]
             if "service" in about and (item not in here or source != "recorded"):
                 filled[region if item in here else other].append(about["name"])
-        priced[item] = Price(about["name"], amount, about["per"])
+        priced[item] = Price(about["name"], float(amount), about["per"])
     notes = (_filled(region, each, names, source) for each, names in filled.items())
     return Prices(region=region, items=priced, source=source, date=date, notes=(*why, *notes))
 

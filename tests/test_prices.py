@@ -182,7 +182,7 @@ def test_an_answer_that_cannot_be_read_is_none(tmp_path: Path, answer: list[Any]
 
 def test_a_price_list_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> None:
     clock, answered = VirtualClock(), threading.Event()
-    end = prices.asked(PriceList(lambda: [answered.wait()] and []), "us-east-1", EVERYTHING, tmp_path, clock)
+    end = prices.asked(PriceList(lambda: [answered.wait()]), "us-east-1", EVERYTHING, tmp_path, clock)
     clock.time += PATIENCE
     told = end()
     answered.set()
