@@ -106,8 +106,9 @@ def unasked(region: str, items: Collection[str], error: AwsError) -> Prices:
 def asked(aws: Reader | None, region: str, items: Collection[str], folder: Path, clock: Clock) -> Callable[[], Prices]:
     """Begin to find out, and give what ends it: that call waits for AWS at most as long as PATIENCE leaves.
 
-    What ``folder`` keeps and is young enough is not asked again. Without ``aws`` the recorded prices are given. A
-    price that AWS does not tell, or may not tell us, is the recorded one, and the notes say so.
+    However often it is called, it says the same. What ``folder`` keeps and is young enough is not asked again. Without
+    ``aws`` the recorded prices are given. A price that AWS does not tell, or may not tell us, is the recorded one, and
+    the notes say so.
     """
     if aws is None:
         return lambda: of_record(region, items)
@@ -116,7 +117,7 @@ def asked(aws: Reader | None, region: str, items: Collection[str], folder: Path,
     if kept.keys() >= set(wanted):
         return lambda: _completed(region, items, kept, "cache", date)
     answers, begun = _begin(aws, region, wanted), clock.now()
-    return lambda: _end(answers, begun, region, items, folder / CACHE, clock)
+    return cache(lambda: _end(answers, begun, region, items, folder / CACHE, clock))
 
 
 Question = tuple[str, tuple[tuple[str, str], ...]]

@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_three_packages_their_data_and_nothing_else(wheel: P
         names = archive.namelist()
         shipped = {Path(name).name: archive.read(name) for name in names if "/templates/" in name}
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"provisioner", "steps", "state"}
-    assert "provisioner/py.typed" in names
+    assert {"provisioner/py.typed", "provisioner/prices.json"} <= set(names)
     assert {f"provisioner/local/{data.name}" for data in ROOT.glob("provisioner/local/*.json")} <= set(names)
     assert shipped == {path.name: path.read_bytes() for path in ENVIRONMENTS}
 
@@ -112,6 +112,15 @@ def test_the_installed_command_brings_the_environments_along(bare: Path, tmp_pat
     assert (written.returncode, written.stderr) == (0, "")
     found = {path.name: path.read_bytes() for path in (tmp_path / "environments").iterdir()}
     assert found == {path.name: path.read_bytes() for path in ENVIRONMENTS}
+
+
+@pytest.mark.process
+def test_what_environments_cost_is_told_without_any_cloud(bare: Path, tmp_path: Path) -> None:
+    run(bare, tmp_path, "environments", "--write")
+    told = run(bare, tmp_path, "cost")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert "Prices of us-east-1: recorded on" in told.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["environments"]
 
 
 @pytest.mark.process

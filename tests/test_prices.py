@@ -186,6 +186,7 @@ def test_a_price_list_that_does_not_answer_is_not_waited_for(tmp_path: Path) -> 
     clock.time += PATIENCE
     told = end()
     answered.set()
+    assert end() is told
     assert (told.source, told.notes) == ("recorded", ("the AWS price list did not answer within 5 s",))
 
 
