@@ -169,15 +169,16 @@ def plan(detailed_exitcode: bool, **given: Any) -> int:
 
 
 @provisioner.command()
-@click.argument("environments", metavar="ENV...", nargs=-1)
+@click.argument("environments", metavar="[ENV]...", nargs=-1)
 @_target
 @_config_dir
 @_state_dir
 @_json
 def cost(environments: tuple[str, ...], **given: Any) -> int:
-    """Compare what environments cost a month, and with fixed instances; without ENV all of them.
+    """Compare what environments cost a month; without ENV all of them.
 
-    Touches no stack: prices are the recorded ones, or with --target aws those of the AWS price list.
+    Each is told as it is, and with instances of a fixed class. No stack is touched: prices are the recorded ones, or
+    with --target aws those of the AWS price list.
     """
     from provisioner import command
 
