@@ -771,9 +771,9 @@ def ec2_filter_moto_lacks(aws: Account) -> Any:
     return aws.ec2.describe_vpcs(Filters=[{"Name": "nonsense", "Values": ["x"]}])
 
 
-@scenario("NotImplemented", "pricing GetProducts")
+@scenario("NotImplemented", "pricing DescribeServices")
 def json_service_moto_lacks(aws: Account) -> Any:
-    return aws.client("pricing").get_products(ServiceCode="AmazonRDS")
+    return aws.client("pricing").describe_services(ServiceCode="AmazonRDS")
 
 
 @scenario("NotImplemented", "access-analyzer /analyzer")
