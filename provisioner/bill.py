@@ -16,7 +16,7 @@ from provisioner.cost import Cost, Line, Rate, changed, with_class
 from provisioner.cost import cost as priced
 from provisioner.kit import MONTH, Objection, Step
 from provisioner.prices import Prices, classes, memory
-from provisioner.report import clean
+from provisioner.words import clean
 
 WIDTH = 80
 NUMBER = 12

@@ -145,9 +145,16 @@ def provisioner() -> None:
 @provisioner.command()
 @_stack
 @_changing
-def provision(**given: Any) -> int:
+@click.option(
+    "--plan",
+    "held_to",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Make only calls that are in this plan (plan --out), without asking; stop before any other.",
+)
+def provision(held_to: Path | None, **given: Any) -> int:
     """Build an environment, or bring it up to date."""
-    return _run("provision", given)
+    return _run("provision", given, held_to)
 
 
 @provisioner.command()
@@ -161,11 +168,32 @@ def teardown(**given: Any) -> int:
 @provisioner.command()
 @_stack
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 0 if there is nothing to do, 2 if there is, 1 on error.")
-def plan(detailed_exitcode: bool, **given: Any) -> int:
-    """Show what provision would call, and why; changes nothing."""
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Put the plan into a file as well, for provision --plan.",
+)
+def plan(detailed_exitcode: bool, out: Path | None, **given: Any) -> int:
+    """Show what provision would call, why, and how long it takes; changes nothing."""
     from provisioner import command
 
-    return command.plan(_caller(given), detailed_exitcode)
+    return command.plan(_caller(given), detailed_exitcode, out)
+
+
+@provisioner.command()
+@_stack
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="KEY",
+    help="Print what to write into the environment file so that this change is the wish; may be given again.",
+)
+def drift(accept: tuple[str, ...], **given: Any) -> int:
+    """Show what somebody changed since the last run: exits 0 if nothing, 2 if something, 1 on any error."""
+    from provisioner import command
+
+    return command.drift(_caller(given), accept)
 
 
 @provisioner.command()
@@ -206,11 +234,20 @@ def outputs(form: str, **given: Any) -> int:
 
 @provisioner.command()
 @_stack
-def graph(**given: Any) -> int:
-    """Print which step waits for which, as a tree."""
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", show_default=True)
+def graph(form: str, **given: Any) -> int:
+    """Print which step waits for which: as a tree, for Mermaid or for Graphviz."""
     from provisioner import command
 
-    return command.graph(_caller(given))
+    return command.graph(_caller(given), form)
+
+
+@provisioner.command()
+def schema() -> None:
+    """Print the JSON Schema of the environment file, for an editor."""
+    from provisioner.schema import document
+
+    _print_json(document())
 
 
 @provisioner.command()
@@ -353,11 +390,12 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run(verb: str, given: Mapping[str, Any]) -> int:
+def _run(verb: str, given: Mapping[str, Any], held_to: Path | None = None) -> int:
     from provisioner import command
     from provisioner.plan import FLAGS
 
-    return command.run(_caller(given), verb, frozenset(flag for flag in FLAGS if given[flag]), given["yes"])
+    flags = frozenset(flag for flag in FLAGS if given[flag])
+    return command.run(_caller(given), verb, flags, given["yes"], held_to)
 
 
 def _caller(given: Mapping[str, Any]) -> Caller:
@@ -404,7 +442,9 @@ def _said(error: BaseException, arguments: Sequence[str]) -> int:
         _print_json(error_json(stop.code, stop.message, stop.remedy))
     else:
         click.echo(stop.text, err=True)
-    return FAILED if "--detailed-exitcode" in arguments and stop.exit_code != INTERRUPTED else stop.exit_code
+    # Where 2 is an answer no error may be one.
+    answering = "--detailed-exitcode" in arguments or list(arguments[:1]) == ["drift"]
+    return FAILED if answering and stop.exit_code != INTERRUPTED else stop.exit_code
 
 
 def _usage(error: BaseException) -> Stop | None:

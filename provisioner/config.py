@@ -152,6 +152,7 @@ class Network(Table):
     ] = "10.0.0.0/16"
     """Split in eight equal parts, of which each zone takes a private and a public one."""
     zones: Literal[2, 3] = 2
+    """Availability zones; which ones is asked from the region."""
     nat: Literal["none", "single", "per-zone"] = "none"
     """How private subnets reach the internet."""
 
@@ -171,18 +172,24 @@ class Database(Table):
     """The Aurora PostgreSQL cluster."""
 
     min_acu: Acu
+    """The least capacity of an instance; 0 lets it pause."""
     max_acu: Annotated[Acu, Field(ge=1)]
+    """The most, not less than min_acu."""
     auto_pause_seconds: int = Field(default=300, ge=300, le=86400)
     """How long nobody has to be connected before it pauses."""
     instances: int = Field(default=1, ge=1, le=15)
+    """The writer, and readers of which one takes over when it fails."""
     engine_version: Annotated[
         str | None, _text(r"[1-9][0-9]{0,2}(\.[0-9]{1,3})?", 'a major version ("16") or a minimum ("16.6"), in quotes')
     ] = None
     """Absent: AWS's default of the region for a newborn, whatever it runs for one that stands."""
     name: Identifier = "app"
+    """The database created in the cluster."""
     port: int = Field(default=5432, ge=1150, le=65535)
+    """Where it listens, which the security groups open."""
+    # The reference of RDS speaks of 16 characters; its PostgreSQL engines are seen to take PostgreSQL's own 63.
     master_user: Identifier = "provisioner_admin"
-    """The reference of RDS speaks of 16 characters; its PostgreSQL engines are seen to take PostgreSQL's own 63."""
+    """The first user, whose password RDS keeps in Secrets Manager."""
     kms_key: Annotated[
         str | None,
         _text(
@@ -193,7 +200,9 @@ class Database(Table):
     ] = None
     """Absent: AWS's own key."""
     backup_days: int = Field(default=1, ge=1, le=35)
+    """Days back to which any second can be restored."""
     deletion_protection: bool = False
+    """Whether teardown refuses, unless told --disable-protection."""
     final_snapshot: bool = True
     """Whether teardown takes a last snapshot."""
 
@@ -225,7 +234,9 @@ class Settings(Table):
     project: Annotated[
         str, _text("[a-z][a-z0-9]*(-[a-z0-9]+)*", "small letters, digits and single hyphens, a letter first")
     ]
+    """The first part of every name."""
     region: Annotated[str, _text("[a-z]+(-[a-z]+)+-[0-9]+", "the code of an AWS region, such as us-east-1")]
+    """Where everything is built."""
     environment: Annotated[str, _text(ENVIRONMENT, "1 to 12 small letters and digits, a letter first")]
     suffix: Annotated[
         str, _text("([a-z0-9]+(-[a-z0-9]+)*)?", "small letters, digits and single hyphens, such as pr-42")
@@ -233,6 +244,7 @@ class Settings(Table):
     budget: Annotated[float | None, Field(ge=0, le=100_000, allow_inf_nan=False)] = None
     """US dollars a month; a plan that costs more, even idle, is refused."""
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(default_factory=dict)
+    """Tags of every resource, beside those that mark it as this stack's."""
     network: Network = Field(default_factory=Network)
     bucket: Bucket | None = None
     database: Database | None = None
@@ -290,6 +302,18 @@ def load(config_dir: Path, environment: str, suffix: str = "") -> Settings:
     if objections:
         raise ConfigError(path, objections, _lines(text))
     return settings
+
+
+def objections_to(settings: Settings, key: str, value: Any) -> list[Objection]:
+    """Say what would be wrong with the file if one key (``database.max_acu``) had another value."""
+    document = settings.model_dump(exclude_unset=True)
+    table, _, name = key.rpartition(".") if not key.startswith("tags.") else key.partition(".")
+    document[table] = {**(document.get(table) or {}), name: value}
+    try:
+        Settings.model_validate(document)
+    except ValidationError as error:
+        return list(map(_objection, error.errors(include_url=False)))
+    return []
 
 
 def _read(path: Path) -> str:

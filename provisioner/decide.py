@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Literal
 
+from provisioner import changes
 from provisioner.kit import Ambiguous, Call, Live, Step
 
 TRIES = 3
@@ -156,18 +157,7 @@ def status(step: Step, live: Live | None) -> Status:
 
 def differing(step: Step, live: Live) -> str:
     """Tell what differs, found and wanted, for a person: of tags only the keys, of a list only the members that do."""
-    told = []
-    for key in sorted(step.differences(live)):
-        found, wanted = live.facts[key], step.labels if key == "tags" else getattr(step, key, "as declared")
-        if isinstance(found, Mapping) and isinstance(wanted, Mapping):
-            concerned = sorted(each for each in {*found, *wanted} if found.get(each) != wanted.get(each))
-            told += [f"{key} {each} {_told_of(found, each)} -> {_told_of(wanted, each)}" for each in concerned]
-        elif isinstance(found, tuple) and isinstance(wanted, tuple):
-            gone = [f"-{_told(each)}" for each in found if each not in wanted]
-            told.append(" ".join([key, *gone, *(f"+{_told(each)}" for each in wanted if each not in found)]))
-        else:
-            told.append(f"{key} {_told(found)} -> {_told(wanted)}")
-    return ", ".join(told)
+    return ", ".join(map(str, changes.between(step, live)))
 
 
 def pause(since: float, now: float) -> float:
@@ -227,15 +217,3 @@ def _act(
             first[0].operation,
         )
     return Act(chain([first], batches))
-
-
-def _told(value: object) -> str:
-    """Say a value in the words of the environment file."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    text = "none" if value in (None, "") else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def _told_of(values: Mapping[str, object], key: str) -> str:
-    return _told(values[key]) if key in values else "absent"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner import decide, graph
+from provisioner.changes import Recorded
 from provisioner.kit import Live, Objection, Stack, Step, bind
 from provisioner.loop import Run, only_look
 from provisioner.wiring import Failure, Outcome, Wiring
@@ -28,6 +29,8 @@ class Seen:
     """What forbids its teardown, where that is what lies ahead."""
     strangers: tuple[Objection, ...] = ()
     """What others have put in or on it, which keeps it alone from going."""
+    recorded: Recorded | None = None
+    """What the last run left on record of it, if it was of this kind."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,7 @@ class Engine(Wiring):
                 leftover=name in leftovers,
                 protections=tuple(run.courses[name].burdens.protections),
                 strangers=tuple(run.courses[name].burdens.strangers),
+                recorded=self._recorded(name, wish.kind),
             )
             for name, wish in wishes.items()
             if name not in leftovers or run.courses[name].live is not None or self.journal.record(name)
@@ -145,6 +149,12 @@ class Engine(Wiring):
             if name not in wishes
         }
         return left, unclear
+
+    def _recorded(self, name: str, kind: str) -> Recorded | None:
+        record = self.journal.record(name)
+        if record is None or record.kind != kind:
+            return None
+        return Recorded(id=record.id, fields=record.fields, finished=record.status == "settled")
 
     def _saved(self, name: str, kind: type[Step]) -> Mapping[str, Any] | None:
         record = self.journal.record(name)

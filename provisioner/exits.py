@@ -25,6 +25,7 @@ def as_stop(error: BaseException) -> Stop:
     from provisioner.config import ConfigError
     from provisioner.errors import AwsError
     from provisioner.local.process import CloudError, Missing
+    from provisioner.plan_file import PlanFileError
     from provisioner.survey import Refused
     from state.store import Held, StateError
 
@@ -39,6 +40,8 @@ def as_stop(error: BaseException) -> Stop:
         case StateError():
             exit_code = FAILED if error.code in ("unwritable", "unreadable") else REFUSED
             return Stop(exit_code, error.code, error.message, error.remedy)
+        case PlanFileError():
+            return Stop(USAGE, "plan", error.message, error.remedy)
         case Missing():
             return Stop(USAGE, "missing", error.message, error.remedy)
         case CloudError():

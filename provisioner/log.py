@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from provisioner.events import Event, Listener, What
-from provisioner.report import clean
+from provisioner.words import clean
 from state.record import iso
 
 if TYPE_CHECKING:

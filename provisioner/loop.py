@@ -18,7 +18,7 @@ from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
 from provisioner.kit import Ambiguous, Burdens, Call, Live, Step, Unknown, bind, fingerprint
 from provisioner.retry import UNHEARD
-from provisioner.wiring import Failure, Outcome, Result, Wiring
+from provisioner.wiring import Failure, Outcome, Result, Unshown, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
 UNANSWERED = 12
@@ -255,6 +255,8 @@ class Run:
         if not resolved or any(call.unknowns for call in resolved):
             course.batches = None
             self._look(course)
+        elif other := [call for call in resolved if not self.wiring.allowed(course.wish.name, call, self.ids)]:
+            self.halted = self.halted or Unshown(course.wish.name, other[0])
         else:
             self.outbox.append((course, resolved))
 

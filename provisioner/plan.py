@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
-from provisioner import decide, graph
+from provisioner import changes, decide, graph
+from provisioner.changes import CAUSES, Cause, Change
 from provisioner.decide import Status
 from provisioner.engine import Seen, Sight
-from provisioner.kit import Call, Live, Objection, Step, Unknown
+from provisioner.kit import Call, Live, Objection, Step
 
 FLAGS = frozenset({"delete_data", "disable_protection", "skip_final_snapshot"})
 """What a user may say to lift a protection; each is a field of the steps it concerns."""
@@ -22,6 +23,13 @@ def flagged(step: Step, flags: frozenset[str]) -> Step:
     return replace(step, **lifted)
 
 
+_LOST: Mapping[Cause, str] = {
+    "outside": "deleted outside",
+    "unfinished": "deleted by a run that was not finished",
+}
+"""What became of something that a run had settled and that is no more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Planned:
     """What one step would have done to it."""
@@ -31,6 +39,10 @@ class Planned:
     status: Status
     reason: str
     calls: tuple[Call, ...]
+    causes: tuple[Cause, ...] = ()
+    """Why it is not as it should be, in the order of CAUSES; empty where it is, or where that is not ours to say."""
+    changes: tuple[Change, ...] = ()
+    """What is not as it was or as it is wanted, field by field."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -38,22 +50,25 @@ class Planned:
             "kind": self.kind,
             "status": self.status,
             "reason": self.reason,
-            "calls": [{"operation": call.operation, "params": _plain(call.params)} for call in self.calls],
+            "causes": list(self.causes),
+            "changes": [change.as_json() for change in self.changes],
+            "calls": [{"operation": call.operation, "params": changes.plain(call.params)} for call in self.calls],
         }
 
 
 def provision(sight: Sight) -> list[Planned]:
     """Plan the way to what the blueprint wants, what left it last."""
+    ids = known_ids(sight)
     wanted = [name for name in sight.seen if name not in sight.leftovers]
     left = [name for name in reversed(graph.ordered(sight.needs)) if name in sight.leftovers]
-    return [_toward_wish(sight.seen[name]) for name in wanted] + [
-        _toward_nothing(sight.seen[name], "left the environment file") for name in left
+    return [_toward_wish(sight.seen[name], ids) for name in wanted] + [
+        _toward_nothing(sight.seen[name], "left the environment file", "left") for name in left
     ]
 
 
 def teardown(sight: Sight) -> list[Planned]:
     """Plan the way to nothing, dependents first."""
-    return [_toward_nothing(sight.seen[name], "teardown") for name in reversed(graph.ordered(sight.needs))]
+    return [_toward_nothing(sight.seen[name], "teardown", "teardown") for name in reversed(graph.ordered(sight.needs))]
 
 
 def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Objection]:
@@ -74,28 +89,65 @@ def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Obj
             yield Objection(name, stop.message, stop.remedy)
 
 
-def _toward_wish(seen: Seen) -> Planned:
+def known_ids(sight: Sight) -> dict[str, str]:
+    """Give the id of every step that has one."""
+    return {name: seen.live.id for name, seen in sight.seen.items() if seen.live and isinstance(seen.live.id, str)}
+
+
+def _toward_wish(seen: Seen, ids: Mapping[str, str]) -> Planned:
     status = decide.status(seen.step, seen.live)
     calls = _flat(seen.step.provision(seen.live)) if status in ("absent", "differs") else ()
     if seen.live and status == "broken" and decide.standing(seen.step, seen.live) is None:
         calls = _flat(chain(seen.step.teardown(seen.live), seen.step.provision(None)))
+    found: tuple[Change, ...] = ()
     if seen.live is None:
-        reason = "new"
+        found = _lost(seen)
+        reason = _LOST[found[0].cause] if found else "new"
     elif status == "differs":
+        found = changes.between(seen.step, seen.live, seen.recorded, ids)
         reason = decide.differing(seen.step, seen.live) or "differs"
     else:
         reason = _circumstance(seen.live)
-    return Planned(step=seen.step.name, kind=seen.step.kind, status=status, reason=reason, calls=calls)
+    return Planned(
+        step=seen.step.name,
+        kind=seen.step.kind,
+        status=status,
+        reason=reason,
+        calls=calls,
+        causes=_causes(status, found),
+        changes=found,
+    )
 
 
-def _toward_nothing(seen: Seen, why: str) -> Planned:
+def _lost(seen: Seen) -> tuple[Change, ...]:
+    """Say that what an earlier run had settled is no more, as far as one had."""
+    recorded = seen.recorded
+    if recorded is None or not recorded.fields:
+        return ()
+    return (Change(field="id", cause="outside" if recorded.finished else "unfinished", old=recorded.id, new=None),)
+
+
+def _causes(status: Status, found: tuple[Change, ...]) -> tuple[Cause, ...]:
+    other: dict[Status, Cause] = {"absent": "new", "differs": "unrecorded", "broken": "broken"}
+    named = {change.cause for change in found}
+    return tuple(cause for cause in CAUSES if cause in named) if named else tuple(filter(None, [other.get(status)]))
+
+
+def _toward_nothing(seen: Seen, why: str, cause: Cause) -> Planned:
     live = seen.live
     if seen.strangers:
         held = "; ".join(each.what for each in seen.strangers)
         return Planned(step=seen.step.name, kind=seen.step.kind, status="busy", reason=held, calls=())
     calls = _flat(seen.step.teardown(live)) if live and not (live.foreign or live.busy or live.leaving) else ()
     reason = why if calls else _circumstance(live) if live else "not there"
-    return Planned(step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=reason, calls=calls)
+    return Planned(
+        step=seen.step.name,
+        kind=seen.step.kind,
+        status=_presence(live),
+        reason=reason,
+        calls=calls,
+        causes=(cause,) if live is not None else (),
+    )
 
 
 def _presence(live: Live | None) -> Status:
@@ -112,11 +164,3 @@ def _circumstance(live: Live) -> str:
 
 def _flat(calls: Iterator[Call | tuple[Call, ...]]) -> tuple[Call, ...]:
     return tuple(each for call in calls for each in (call if isinstance(call, tuple) else (call,)))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(each) for each in value]
-    return str(value) if isinstance(value, Unknown) else value

@@ -17,12 +17,15 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.live import Live
 from rich.text import Text
 
+from provisioner.estimate import Forecast
 from provisioner.events import Event
-from provisioner.report import clean
+from provisioner.words import about, clean
 
 WIDEST = 100
 """Columns a line takes at most: a doing far from its name is hard to follow."""
 PER_SECOND = 4
+LASTING = 10.0
+"""Seconds that a step has to be expected to take for that to be said beside it."""
 
 Stage = Literal["done", "failed", "blocked", "at work", "to come"]
 _ORDER: tuple[Stage, ...] = get_args(Stage)
@@ -47,11 +50,21 @@ class LiveView:
     """Show a run while it goes on: hears its events, and is gone from the screen when the run is over."""
 
     def __init__(
-        self, names: Sequence[str], verb: str, clock: Callable[[], float], console: Console | None = None
+        self,
+        names: Sequence[str],
+        verb: str,
+        clock: Callable[[], float],
+        console: Console | None = None,
+        forecast: Forecast | None = None,
     ) -> None:
-        """Begin with steps of these names to come; ``clock`` is the run's: its seconds are those of the events."""
+        """Begin with steps of these names to come; ``clock`` is the run's: its seconds are those of the events.
+
+        With a forecast the head line says how long it will still take, and a line how long the step does.
+        """
         self._verb, self._clock, self._begun = verb, clock, clock()
         self._courses = {name: _Course() for name in names}
+        self._forecast = forecast
+        self._started: dict[str, float] = {}
         self._note, self._until = "", 0.0
         self._stopping = False
         self._lock = threading.Lock()
@@ -82,6 +95,7 @@ class LiveView:
                 self._note = f"{event.operation} goes out again: {event.code or event.why}"
                 self._until = event.at + event.seconds
             else:
+                self._started.setdefault(event.step, event.at)
                 self._courses[event.step] = _after(self._courses.get(event.step, _Course()), event)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -106,13 +120,28 @@ class LiveView:
             for name, each in self._courses.items():
                 if each.stage == stage:
                     start = f"{plain if ascii_only else mark} {clean(name).ljust(shown)}  "
-                    yield _line(start, each, now, width, style)
+                    yield _line(start, each, now, width, style, self._expected(name, now))
 
     def _head(self, now: float, width: int) -> Text:
         stages = Counter(each.stage for each in self._courses.values())
         told = ", ".join(f"{stages[stage]} {stage}" for stage in _ORDER if stages[stage])
         stopping = ", stopping; Ctrl-C again: at once" if self._stopping else ""
-        return _fitted(f"{self._verb} {_elapsed(now - self._begun)}  {told}{stopping}", width, "bold")
+        return _fitted(
+            f"{self._verb} {_elapsed(now - self._begun)}  {told}{stopping or self._left(now)}", width, "bold"
+        )
+
+    def _left(self, now: float) -> str:
+        """Say how long it will still take, as long as the run keeps to what was expected."""
+        over = {name for name, each in self._courses.items() if each.stage not in ("at work", "to come")}
+        spent = {name: now - at for name, at in self._started.items()}
+        left = self._forecast.left(spent, over) if self._forecast else 0.0
+        return f", {about(left)} left" if left >= 1 else ""
+
+    def _expected(self, name: str, now: float) -> str:
+        """Say how long a step takes in all, while it has not taken longer."""
+        seconds = self._forecast.seconds.get(name, 0.0) if self._forecast else 0.0
+        spent = now - self._started.get(name, now)
+        return f", takes {about(seconds)}" if seconds >= max(LASTING, spent) else ""
 
 
 def _after(course: _Course, event: Event) -> _Course:
@@ -134,9 +163,9 @@ def _after(course: _Course, event: Event) -> _Course:
     return replace(now, since=course.since) if now == replace(course, since=now.since) else now
 
 
-def _line(start: str, course: _Course, now: float, width: int, style: str) -> Text:
+def _line(start: str, course: _Course, now: float, width: int, style: str, expected: str = "") -> Text:
     """Put mark and name, what the step does, and (at work) for how long, into one line."""
-    age = f"  {_elapsed(now - course.since)}" if course.stage == "at work" else ""
+    age = f"  {_elapsed(now - course.since)}{expected}" if course.stage == "at work" else ""
     line = _fitted(start + clean(course.doing), width - len(age))
     line.append(age, "dim")
     line.stylize(style, 0, 1)

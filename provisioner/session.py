@@ -19,10 +19,12 @@ from provisioner.clock import WORKERS, Clock, RealClock
 from provisioner.config import Settings, load
 from provisioner.engine import Engine, Sight
 from provisioner.errors import AwsError
+from provisioner.estimate import Forecast, Stopwatch, forecast
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
-from provisioner.plan import flagged
+from provisioner.plan import Planned, flagged
 from provisioner.prices import Prices
+from state.history import add_run, history_path, read_history
 from state.record import State
 from state.store import Journal, Lock, read, state_path
 from steps import KINDS
@@ -74,6 +76,29 @@ class Session:
     def look(self, flags: frozenset[str] = frozenset(), tearing: bool = False, fresh: bool = False) -> Sight:
         """Look at the whole stack, with the user's flags in the steps that are to go."""
         return self.engine.look(self.steps, tearing, lambda step: flagged(step, flags), fresh)
+
+    @property
+    def pace(self) -> float:
+        """How long things take on the target in terms of what they take at AWS."""
+        if self.request.target == "aws":
+            return 1.0
+        from provisioner.local import process
+
+        running = process.status(self.request.state_dir)
+        return running.time_scale if running else 0.0
+
+    def forecast(self, sight: Sight, planned: Sequence[Planned], tearing: bool = False) -> Forecast | None:
+        """Say how long a run is expected to take, if it calls for anything and anything is known of that."""
+        if not any(each.calls for each in planned):
+            return None
+        pace = self.pace
+        known = read_history(history_path(self.request.state_dir, self.request.target)).typical(pace)
+        return forecast(planned, sight.needs, known, pace, tearing)
+
+    def remember(self, stopwatch: Stopwatch) -> None:
+        """Keep what the steps of a run took, for the next forecast."""
+        if stopwatch.taken:
+            add_run(history_path(self.request.state_dir, self.request.target), self.pace, stopwatch.taken)
 
     def hear(self, event: Event) -> None:
         """Tell every listener, and keep the time each step takes."""

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from provisioner.rehearsal import PACE, Rehearsal, Run, Stage
-from provisioner.report import clean
+from provisioner.words import clean
 
 WIDTH, MARGIN = 80, 11
 """Columns of a line, and of what its label takes."""

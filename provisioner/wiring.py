@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 from provisioner.aws import Aws
 from provisioner.clock import Clock
 from provisioner.events import Listener
-from provisioner.kit import Stack
+from provisioner.kit import Call, Stack
 from state.record import Record
 
 Result = Literal["settled", "gone", "failed", "blocked", "interrupted"]
@@ -71,6 +71,14 @@ class Outcome:
         )
 
 
+class Unshown(Exception):
+    """A call is due that the plan this run is held to does not show; it did not leave, and the run is over."""
+
+    def __init__(self, step: str, call: Call) -> None:
+        super().__init__(f"{step}: {call.operation} was not in the plan")
+        self.step, self.call = step, call
+
+
 @dataclass(kw_only=True)
 class Wiring:
     """Everything a run needs, wired once."""
@@ -87,4 +95,6 @@ class Wiring:
     """Seconds for which AWS may refuse a call because of the state of something else."""
     abandoned: bool = False
     """Whether not even the answers to what is under way are waited for."""
+    allowed: Callable[[str, Call, Mapping[str, str]], bool] = lambda step, call, ids: True
+    """Whether a call of a step may leave, given the ids that are known by now."""
     inbox: queue.SimpleQueue[Any] = field(default_factory=queue.SimpleQueue)

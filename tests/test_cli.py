@@ -452,7 +452,7 @@ def test_a_plan_that_is_refused_is_told_whole_with_what_forbids_it(dev: Shell) -
     assert refused.exit_code == 3
     assert not refused.stderr
     document = json.loads(refused.stdout)
-    assert list(document) == ["stack", "target", "region", "steps", "mutating_calls", "refusals", "cost"]
+    assert list(document) == ["stack", "target", "region", "steps", "mutating_calls", "expected", "refusals", "cost"]
     assert {each["step"] for each in document["steps"] if each["calls"]} == {"bucket", "cluster"}
     (told,) = document["refusals"]
     assert told.keys() == {"where", "what", "remedy"}

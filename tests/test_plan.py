@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from provisioner import plan, report
+from provisioner import plan
 from provisioner.engine import Seen, Sight
 from provisioner.kit import Call, Live, Objection, Stack, Step
 from provisioner.plan import Planned
+from provisioner.plan_text import plan_json
 from tests.golden import assert_golden
 from tests.model import validate
 from tests.world import World
@@ -33,7 +34,7 @@ def written(world: World, sight: Sight, planned: list[Planned]) -> str:
         for call in each.calls:
             validate(call)
     where = {"stack": world.stack.name, "target": world.request.target, "region": world.stack.region}
-    text = json.dumps(report.plan_json(planned, **where), indent=2) + "\n"
+    text = json.dumps(plan_json(planned, **where), indent=2) + "\n"
     text = re.sub(r"\n( {9,}| {8}(?=[]}]))", " ", text)
     for name, seen in sight.seen.items():
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:

@@ -9,6 +9,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from provisioner.estimate import Forecast
 from provisioner.events import Event, What
 from provisioner.progress import LiveView
 
@@ -182,3 +183,24 @@ def test_the_view_is_drawn_while_the_run_goes_on_and_gone_afterwards() -> None:
     assert "teardown 0:00  1 to come" in written
     assert written.endswith("\x1b[2K")
     assert "\x1b[?25h" in written
+
+
+def test_the_time_that_is_left_and_that_of_each_step_is_told_as_long_as_it_holds() -> None:
+    clock = Hands()
+    needs = {"vpc": frozenset[str](), "cluster": frozenset({"vpc"}), "bucket": frozenset[str]()}
+    forecast = Forecast(seconds={"vpc": 5.0, "cluster": 180.0}, waits=needs, source="history")
+    run = Run(LiveView(list(needs), "provision", clock.now, screen(), forecast), clock)
+    assert drawn(run.view) == ["provision 0:00  3 to come, about 3 min left"]
+    run.tell("calling", "vpc", operation="ec2.create_vpc")
+    clock.at += 5
+    run.tell("settled", "vpc")
+    run.tell("calling", "cluster", operation="rds.create_db_cluster")
+    clock.at += 120
+    assert drawn(run.view) == [
+        "provision 2:05  1 done, 1 at work, 1 to come, about 60 s left",
+        "• cluster  create_db_cluster  2:00, takes about 3 min",
+    ]
+    clock.at += 90
+    assert drawn(run.view) == ["provision 3:35  1 done, 1 at work, 1 to come", "• cluster  create_db_cluster  3:30"]
+    run.tell("stopping")
+    assert drawn(run.view)[0].endswith("1 to come, stopping; Ctrl-C again: at once")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import graph, plan, report
+from provisioner import drawing, graph, plan, plan_text, report, words
 from provisioner.blueprint import blueprint
 from provisioner.config import load
 from provisioner.engine import Seen, Sight
@@ -111,7 +111,7 @@ def test_a_plan_names_every_call_and_why_without_the_tags_of_the_newborn() -> No
     for each in planned:
         for call in each.calls:
             validate(call)
-    assert report.plan_text(planned, **WHERE) == (
+    assert plan_text.plan_text(planned, **WHERE) == (
         "acme-dev on local in us-east-1\n"
         "\n"
         "+ vpc (Vpc): new\n"
@@ -129,13 +129,13 @@ def test_a_plan_names_every_call_and_why_without_the_tags_of_the_newborn() -> No
 
 
 def test_a_plan_of_a_settled_stack_says_that_there_is_nothing_to_do() -> None:
-    assert report.plan_text(plan.provision(settled()), **WHERE) == (
+    assert plan_text.plan_text(plan.provision(settled()), **WHERE) == (
         "acme-dev on local in us-east-1\n\n2 steps unchanged.\nNothing to do: acme-dev is as declared."
     )
 
 
 def test_a_plan_tells_what_differs_what_leaves_and_what_cannot_be_touched() -> None:
-    assert report.plan_text(plan.provision(odd()), **WHERE) == (
+    assert plan_text.plan_text(plan.provision(odd()), **WHERE) == (
         "acme-dev on local in us-east-1\n"
         "\n"
         "~ vpc (Vpc): dns_hostnames false -> true\n"
@@ -143,7 +143,7 @@ def test_a_plan_tells_what_differs_what_leaves_and_what_cannot_be_touched() -> N
         "\n"
         "! other (Vpc): busy, pending\n"
         "\n"
-        "! broken (Vpc): broken, no room in the region\n"
+        "! broken (Vpc): broken and to be replaced: no room in the region\n"
         "  ec2.delete_vpc VpcId=vpc-3\n"
         "  ec2.create_vpc CidrBlock=10.30.0.0/16\n"
         "  ec2.modify_vpc_attribute VpcId=<broken> EnableDnsHostnames={Value: true}\n"
@@ -159,14 +159,14 @@ def test_a_plan_tells_what_differs_what_leaves_and_what_cannot_be_touched() -> N
 
 def test_a_plan_without_calls_does_not_call_a_busy_stack_settled() -> None:
     planned = plan.provision(look((VPC, Live("vpc-1", busy="pending"))))
-    assert report.plan_text(planned, **WHERE).endswith("! vpc (Vpc): busy, pending\n\nNo call now: 1 busy.")
+    assert plan_text.plan_text(planned, **WHERE).endswith("! vpc (Vpc): busy, pending\n\nNo call now: 1 busy.")
 
 
 def test_a_teardown_plan_goes_backwards_and_names_what_goes_along() -> None:
     steps = {step.name: step for step in whole("dev", ("us-east-1a", "us-east-1b"))}
     rules = bind(steps["default-rules"], {"vpc": "vpc-1"})
     planned = plan.teardown(look((steps["vpc"], found(steps["vpc"], "vpc-1")), (rules, found(rules, "sg-1"))))
-    assert report.plan_text(planned, **WHERE, tearing=True) == (
+    assert plan_text.plan_text(planned, **WHERE, tearing=True) == (
         "acme-dev on local in us-east-1\n"
         "\n"
         "- vpc (Vpc): teardown\n"
@@ -178,24 +178,24 @@ def test_a_teardown_plan_goes_backwards_and_names_what_goes_along() -> None:
 
 
 def test_a_teardown_plan_of_nothing_says_so() -> None:
-    assert report.plan_text(plan.teardown(absent()), **WHERE, tearing=True).endswith("\n\nNothing to tear down.")
+    assert plan_text.plan_text(plan.teardown(absent()), **WHERE, tearing=True).endswith("\n\nNothing to tear down.")
 
 
 def test_no_line_of_a_plan_is_longer_than_a_hundred_columns() -> None:
     steps = whole("prod", ("us-east-1a", "us-east-1b", "us-east-1c"))
-    text = report.plan_text(plan.provision(look(*((step, None) for step in steps))), **WHERE)
+    text = plan_text.plan_text(plan.provision(look(*((step, None) for step in steps))), **WHERE)
     assert max(map(len, text.splitlines())) <= 100
     assert "  rds.create_db_cluster DBClusterIdentifier=acme-dev-cluster Engine=aurora-postgresql and 15 more\n" in text
 
 
 def test_tags_are_shown_where_they_are_what_changes() -> None:
     tags = VPC.labels | {"Name": "else"}
-    text = report.plan_text(plan.provision(look((VPC, found(VPC, "vpc-1", tags=tags)))), **WHERE)
+    text = plan_text.plan_text(plan.provision(look((VPC, found(VPC, "vpc-1", tags=tags)))), **WHERE)
     assert "  ec2.create_tags Resources=[vpc-1] Tags=[Name=acme-dev-vpc, " in text
 
 
 def test_plan_json_is_the_contract() -> None:
-    document = report.plan_json(plan.provision(look((VPC, found(VPC, "vpc-1", dns_hostnames=False)))), **WHERE)
+    document = plan_text.plan_json(plan.provision(look((VPC, found(VPC, "vpc-1", dns_hostnames=False)))), **WHERE)
     assert json.loads(json.dumps(document)) == {
         "stack": "acme-dev",
         "target": "local",
@@ -206,22 +206,26 @@ def test_plan_json_is_the_contract() -> None:
                 "kind": "Vpc",
                 "status": "differs",
                 "reason": "dns_hostnames false -> true",
+                "causes": ["unrecorded"],
+                "changes": [{"field": "dns_hostnames", "cause": "unrecorded", "old": False, "new": True}],
                 "calls": [
                     {
                         "operation": "ec2.modify_vpc_attribute",
                         "params": {"VpcId": "vpc-1", "EnableDnsHostnames": {"Value": True}},
                     }
                 ],
+                "seconds": None,
             }
         ],
         "mutating_calls": 1,
+        "expected": None,
     }
 
 
 def test_plan_json_has_what_forbids_it_only_where_something_does() -> None:
     planned = plan.provision(settled())
-    assert "refusals" not in report.plan_json(planned, **WHERE)
-    document = report.plan_json(planned, **WHERE, refusals=[Objection("cluster", "holds data", "--delete-data")])
+    assert "refusals" not in plan_text.plan_json(planned, **WHERE)
+    document = plan_text.plan_json(planned, **WHERE, refusals=[Objection("cluster", "holds data", "--delete-data")])
     assert document["refusals"] == [{"where": "cluster", "what": "holds data", "remedy": "--delete-data"}]
 
 
@@ -360,7 +364,7 @@ def test_outputs_as_env_are_safe_for_a_shell() -> None:
 
 def test_the_graph_of_dev_is_a_tree_with_every_step_once() -> None:
     steps = whole("dev", ("us-east-1a", "us-east-1b"))
-    assert report.graph_text(steps) == GRAPH
+    assert drawing.tree(steps) == GRAPH
     names = [line.strip("├└│─ ").split(" ")[0] for line in GRAPH.splitlines()[2:]]
     assert sorted(names) == sorted(step.name for step in steps)
 
@@ -543,7 +547,7 @@ def test_error_json_is_the_contract() -> None:
     ],
 )
 def test_control_characters_are_made_visible_and_everything_else_is_kept(text: str, seen: str) -> None:
-    assert report.clean(text) == seen
+    assert words.clean(text) == seen
 
 
 def test_nothing_from_outside_reaches_the_terminal_raw_or_adds_a_line() -> None:
@@ -553,8 +557,8 @@ def test_nothing_from_outside_reaches_the_terminal_raw_or_adds_a_line() -> None:
     texts = [
         told(came_to),
         report.refusals_text([Objection(HOSTILE, HOSTILE, HOSTILE)], "provision"),
-        report.plan_text(plan.provision(look((vpc, None))), **WHERE),
-        report.plan_text(plan.provision(look((vpc, Live(HOSTILE, busy=HOSTILE)))), **WHERE),
+        plan_text.plan_text(plan.provision(look((vpc, None))), **WHERE),
+        plan_text.plan_text(plan.provision(look((vpc, Live(HOSTILE, busy=HOSTILE)))), **WHERE),
         report.status_text(look((vpc, Live(HOSTILE, foreign=HOSTILE)))),
         report.status_text(look((vpc, Live(HOSTILE, broken=HOSTILE)))),
         report.outputs_text({"bucket": HOSTILE}),
@@ -569,5 +573,5 @@ def test_nothing_from_outside_reaches_the_terminal_raw_or_adds_a_line() -> None:
 def test_a_value_that_is_long_or_of_any_shape_is_told_in_short() -> None:
     call = Call("s3.put_bucket_policy", Bucket="b", Policy="", Days=1, Off=None, Rules=({"Key": "a", "Value": "b c"},))
     planned = plan.Planned(step="bucket", kind="Bucket", status="differs", reason="policy", calls=(call,))
-    text = report.plan_text([planned], **WHERE)
+    text = plan_text.plan_text([planned], **WHERE)
     assert '  s3.put_bucket_policy Bucket=b Policy="" Days=1 Off=null Rules=[a="b c"]\n' in text
