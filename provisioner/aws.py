@@ -7,10 +7,12 @@ lost reply. Its exceptions end here; everything above sees AwsError.
 from __future__ import annotations
 
 import math
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any
 
@@ -36,8 +38,8 @@ from botocore.parsers import ResponseParserError
 
 from provisioner import retry
 from provisioner.clock import Clock
-from provisioner.errors import AwsError, Verdict, classify
-from provisioner.kit import Ambiguous, Call, Stack, Step, Unknown, fingerprint, tags_of, walk
+from provisioner.errors import DENIED, AwsError, Verdict, classify
+from provisioner.kit import Ambiguous, Call, Denied, Stack, Step, Unknown, fingerprint, tags_of, walk
 
 Told = Callable[[str, AwsError, float], None]
 """Hears of every retry: operation, why, in how many seconds."""
@@ -81,7 +83,20 @@ def connect(region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
         session: Any = boto3.Session(region_name=region)
     except BotoCoreError as error:
         raise _translated("sts.get_caller_identity", error) from error
-    return Aws(_clients(session, {"config": options(parallelism)}), clock, told)
+    aws = Aws(_clients(session, {"config": options(parallelism)}), clock, told)
+    aws.expiry = _expiry(os.environ)
+    return aws
+
+
+def _expiry(environ: Mapping[str, str]) -> float | None:
+    """Read when keys of the environment end: others botocore renews, or they do not tell. AWS CLI User Guide,
+    "aws configure export-credentials"."""
+    if "AWS_ACCESS_KEY_ID" not in environ or not environ.get("AWS_CREDENTIAL_EXPIRATION"):
+        return None
+    try:
+        return datetime.fromisoformat(environ["AWS_CREDENTIAL_EXPIRATION"]).timestamp()
+    except ValueError:
+        return None
 
 
 def connect_local(endpoint: str, region: str, parallelism: int, clock: Clock, told: Told) -> Aws:
@@ -114,6 +129,10 @@ def _existing(region: str) -> None:
         raise AwsError(f"region {region}", "UnknownRegion", f"there is no such region{near}", Verdict.FATAL)
 
 
+class Forbidden(AwsError, Denied):
+    """AWS does not let these credentials do what they are good for otherwise."""
+
+
 class _Answer:
     """A question that is under way or answered, and the tick at which it was asked."""
 
@@ -143,6 +162,8 @@ class Aws:
         """HTTP requests sent, retries included."""
         self.mutations = 0
         """Those of them that could change something."""
+        self.expiry: float | None = None
+        """When the credentials end, in seconds since the epoch; ``None`` where they renew themselves or do not tell."""
         self.corpses: defaultdict[str, set[str]] = defaultdict(set)
         """Per step the ids of its resources seen in a final state."""
 
@@ -350,7 +371,8 @@ def _translated(operation: str, error: Exception) -> AwsError:
         answer = error.response.get("Error", {})
         code = str(answer.get("Code") or "Unknown")
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
-        return AwsError(operation, code, str(answer.get("Message") or error), classify(code, status))
+        kind = Forbidden if code in DENIED else AwsError
+        return kind(operation, code, str(answer.get("Message") or error), classify(code, status))
     if isinstance(error, (HTTPClientError, NoConnection)):
         return AwsError(operation, "Unreachable", str(error), Verdict.UNKNOWN)
     if isinstance(error, ParamValidationError):

@@ -6,7 +6,7 @@ Every line goes through ``clean``, as those of a report do. Amounts are US dolla
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -14,8 +14,9 @@ from typing import Any
 
 from provisioner.cost import Cost, Line, Rate, changed, with_class
 from provisioner.cost import cost as priced
-from provisioner.kit import MONTH, Objection, Step
+from provisioner.kit import Step
 from provisioner.prices import Prices, classes, memory
+from provisioner.terms import MONTH
 from provisioner.words import clean
 
 WIDTH = 80
@@ -115,11 +116,6 @@ def comparison_json(compared: Sequence[Compared]) -> dict[str, Any]:
             for each in compared
         ]
     }
-
-
-def warning_lines(warnings: Iterable[Objection]) -> list[str]:
-    """Tell what does not forbid a run and should be known."""
-    return [clean(f"warning: {each}") for each in warnings]
 
 
 def _ends(line: Line) -> tuple[str, str]:

@@ -96,6 +96,7 @@ def _database(
     parameters = DbParameters(name=f"cluster-parameters-{major}", family=f"{ENGINE}{major}", **common)
     yield from (subnet_group, parameters)
     named = {"database": "name", "port": "port", "master_user": "master_user", "kms_key": "kms_key"}
+    named |= {"version": "engine_version"}
     unnamed = settings.implied("database", *named.values())
     cluster = Cluster(
         name="cluster",

@@ -27,7 +27,7 @@ from provisioner.clock import WORKERS
 from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
-    from provisioner.command import Caller
+    from provisioner.caller import Caller
     from provisioner.session import Connect
 
 
@@ -117,6 +117,7 @@ _parallelism = click.option(
     show_default=True,
     help="How many calls may be under way at once.",
 )
+_strict = click.option("--strict", is_flag=True, help="Refuse what a preflight would only warn of.")
 _changing = _options(
     click.option("--yes", is_flag=True, help="Do not ask."),
     _parallelism,
@@ -145,6 +146,8 @@ def provisioner() -> None:
 @provisioner.command()
 @_stack
 @_changing
+@_strict
+@click.option("--skip-preflight", is_flag=True, help="Begin at once; what AWS refuses then fails on the way.")
 @click.option(
     "--plan",
     "held_to",
@@ -152,9 +155,19 @@ def provisioner() -> None:
     metavar="FILE",
     help="Make only calls that are in this plan (plan --out), without asking; stop before any other.",
 )
-def provision(held_to: Path | None, **given: Any) -> int:
+def provision(held_to: Path | None, strict: bool, skip_preflight: bool, **given: Any) -> int:
     """Build an environment, or bring it up to date."""
-    return _run("provision", given, held_to)
+    return _run("provision", given, strict=strict, unchecked=skip_preflight, held_to=held_to)
+
+
+@provisioner.command()
+@_stack
+@_strict
+def preflight(strict: bool, **given: Any) -> int:
+    """Tell everything that stands in the way of provision, before it changes anything."""
+    from provisioner import command
+
+    return command.preflight(_caller(given), strict)
 
 
 @provisioner.command()
@@ -167,6 +180,7 @@ def teardown(**given: Any) -> int:
 
 @provisioner.command()
 @_stack
+@_strict
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 0 if there is nothing to do, 2 if there is, 1 on error.")
 @click.option(
     "--out",
@@ -174,11 +188,11 @@ def teardown(**given: Any) -> int:
     metavar="FILE",
     help="Put the plan into a file as well, for provision --plan.",
 )
-def plan(detailed_exitcode: bool, out: Path | None, **given: Any) -> int:
-    """Show what provision would call, why, and how long it takes; changes nothing."""
+def plan(detailed_exitcode: bool, strict: bool, out: Path | None, **given: Any) -> int:
+    """Show what provision would call, why, how long it takes and what it costs; changes nothing."""
     from provisioner import command
 
-    return command.plan(_caller(given), detailed_exitcode, out)
+    return command.plan(_caller(given), detailed_exitcode, strict, out)
 
 
 @provisioner.command()
@@ -275,9 +289,9 @@ def rehearse(faults: str, seed: int, time_scale: float, **given: Any) -> int:
 
     Touches no state and no other cloud. Exits 0 if after each stage there was exactly what is declared, else 1.
     """
-    from provisioner import command
+    from provisioner import run
 
-    return command.rehearse(_caller({**given, "log_format": None, "verbose": 0}), faults, seed, time_scale)
+    return run.rehearse(_caller({**given, "log_format": None, "verbose": 0}), faults, seed, time_scale)
 
 
 @provisioner.command()
@@ -390,17 +404,17 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _run(verb: str, given: Mapping[str, Any], held_to: Path | None = None) -> int:
-    from provisioner import command
+def _run(verb: str, given: Mapping[str, Any], **manner: Any) -> int:
     from provisioner.plan import FLAGS
+    from provisioner.run import Manner, run
 
     flags = frozenset(flag for flag in FLAGS if given[flag])
-    return command.run(_caller(given), verb, flags, given["yes"], held_to)
+    return run(_caller(given), Manner(verb=verb, flags=flags, yes=given["yes"], **manner))
 
 
 def _caller(given: Mapping[str, Any]) -> Caller:
     """Hand over what every command on a stack was given."""
-    from provisioner.command import Caller
+    from provisioner.caller import Caller
     from provisioner.session import Request
 
     keys = ("environment", "suffix", "target", "config_dir", "state_dir", "window", "parallelism")

@@ -19,7 +19,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from provisioner.kit import Objection, Stack
+from provisioner.kit import Stack
+from provisioner.page import ConfigError, Page, lines_of
+from provisioner.terms import Objection
+
+__all__ = ["ConfigError", "Database", "Page", "Settings", "load", "names", "page", "write_templates"]
 
 ENVIRONMENT = "[a-z][a-z0-9]{0,11}"
 STACK_LENGTH = 35
@@ -44,39 +48,26 @@ COMMANDED = {
     "suffix": "leave it out: the command line says it, with --suffix",
 }
 """Settings that are no keys of the file."""
+SIZED = "every database here is Aurora Serverless v2, which has no fixed size"
+INSIDE = ("a database here is reached from its own network only", "leave it out: the security group app is let in")
+MISSED = {
+    "instance_class": (SIZED, "write min_acu and max_acu instead; one ACU is about 2 GiB of memory"),
+    "publicly_accessible": INSIDE,
+    "allowed_cidrs": INSIDE,
+    "password": ("no password is ever written down", "leave it out: RDS makes one and keeps it in Secrets Manager"),
+}
+"""What other tools have under [database] and this one has not, and why."""
+STAND_INS: Mapping[str, Any] = MappingProxyType({"database": {"min_acu": 0.5, "max_acu": 1.0}})
+"""What a file that lacks them is read with where only the rest of it is asked about."""
 KINDS = {
     "string": ("not text", "text in quotes"),
     "integer": ("not a whole number", "a whole number"),
     "number": ("not a number", "a number"),
     "boolean": ("neither true nor false", "true or false"),
     "object": ("not a table", ""),
+    "array": ("not a list", "a list"),
 }
 """What is said of a value of another kind, and what to write instead, by the type's name in JSON Schema."""
-
-
-class ConfigError(Exception):
-    """Everything that is wrong with one environment file."""
-
-    def __init__(
-        self, path: Path, objections: Iterable[Objection], lines: Mapping[str, int] = MappingProxyType({})
-    ) -> None:
-        self.path = path
-        self.lines = lines
-        """Where in the file a key stands, as far as that is known."""
-        self.objections = tuple(sorted(objections, key=self._line))
-        super().__init__(path, self.objections, lines)
-
-    def __str__(self) -> str:
-        return "\n".join(
-            f"{self.path}:{line}: {each}" if (line := self._line(each)) else f"{self.path}: {each}"
-            for each in self.objections
-        )
-
-    def _line(self, objection: Objection) -> int:
-        key = objection.where
-        while key and key not in self.lines:
-            key = key.rpartition(".")[0]
-        return self.lines.get(key, 0)
 
 
 def _fault(what: str, remedy: str, where: str = "") -> PydanticCustomError:
@@ -126,6 +117,13 @@ def _unreserved(text: str) -> str:
     return text
 
 
+def _lawful_peer(text: str) -> str:
+    try:
+        return str(IPv4Network(text))
+    except ValueError:
+        raise _fault(f"{text} is not an IPv4 network", "write one like 10.0.0.0/16, without host bits") from None
+
+
 TagKey = Annotated[str, Field(min_length=1), _lawful_tag(128, "aws:", "rds:", "provisioner:")]
 TagValue = Annotated[str, _lawful_tag(256, "aws:", "rds:")]
 Identifier = Annotated[
@@ -134,6 +132,9 @@ Identifier = Annotated[
     AfterValidator(_unreserved),
 ]
 Acu = Annotated[float, Field(ge=0, le=256, multiple_of=0.5, allow_inf_nan=False)]
+
+
+Account = Annotated[str, _text("[0-9]{12}", "the 12 digits of an account, in quotes")]
 
 
 class Table(BaseModel):
@@ -155,6 +156,10 @@ class Network(Table):
     """Availability zones; which ones is asked from the region."""
     nat: Literal["none", "single", "per-zone"] = "none"
     """How private subnets reach the internet."""
+    peers: tuple[Annotated[str, AfterValidator(_lawful_peer)], ...] = Field(
+        default=(), strict=False, json_schema_extra={"rule": 'a list of networks, such as ["10.1.0.0/16"]'}
+    )
+    """Networks this one is joined with, or will be: it overlaps none of them."""
 
 
 class Bucket(Table):
@@ -243,6 +248,13 @@ class Settings(Table):
     ] = ""
     budget: Annotated[float | None, Field(ge=0, le=100_000, allow_inf_nan=False)] = None
     """US dollars a month; a plan that costs more, even idle, is refused."""
+    accounts: Annotated[
+        tuple[Account, ...] | None,
+        Field(strict=False, json_schema_extra={"rule": 'a list of accounts, such as ["123456789012"]'}),
+    ] = None
+    """The accounts it may be built in; absent: any."""
+    production: bool = False
+    """Whether what would endanger its data is refused."""
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(default_factory=dict)
     """Tags of every resource, beside those that mark it as this stack's."""
     network: Network = Field(default_factory=Network)
@@ -300,7 +312,7 @@ def load(config_dir: Path, environment: str, suffix: str = "") -> Settings:
     except ValidationError as error:
         objections += map(_objection, error.errors(include_url=False))
     if objections:
-        raise ConfigError(path, objections, _lines(text))
+        raise ConfigError(path, objections, lines_of(text), _readable(document, objections, environment, suffix))
     return settings
 
 
@@ -314,6 +326,32 @@ def objections_to(settings: Settings, key: str, value: Any) -> list[Objection]:
     except ValidationError as error:
         return list(map(_objection, error.errors(include_url=False)))
     return []
+
+
+def page(config_dir: Path, environment: str) -> Page:
+    """Give the lines of an environment file that has been read."""
+    path = config_dir / f"{environment}.toml"
+    return Page(path, lines_of(_read(path)))
+
+
+def _readable(
+    document: Mapping[str, Any], objections: Iterable[Objection], environment: str, suffix: str
+) -> Settings | None:
+    """Read the file without the keys that are wrong."""
+    rest: dict[str, Any] = {key: dict(each) if isinstance(each, dict) else each for key, each in document.items()}
+    for key, values in STAND_INS.items():
+        if isinstance(rest.get(key), dict):
+            rest[key] = values | rest[key]
+    for objection in objections:
+        table, _, key = objection.where.rpartition(".")
+        place = rest.get(table) if table else rest
+        if isinstance(place, dict):
+            place.pop(key, None)
+            place |= {key: STAND_INS[table][key]} if key in STAND_INS.get(table, ()) else {}
+    try:
+        return Settings.model_validate({**rest, "environment": environment, "suffix": suffix})
+    except ValidationError:
+        return None
 
 
 def _read(path: Path) -> str:
@@ -349,26 +387,15 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise ConfigError(path, [Objection(where or path.name, f"not TOML: {what}", remedy)]) from None
 
 
-def _lines(text: str) -> dict[str, int]:
-    """Find the line of every key, as far as a look at each line alone can tell."""
-    found: dict[str, int] = {}
-    table = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([\w.-]+)\s*\]", line):
-            table = f"{header[1]}."
-            found.setdefault(header[1], number)
-        elif key := re.match(r"""\s*(["']?)([^"'=#]+?)\1\s*=""", line):
-            found.setdefault(table + key[2], number)
-    return found
-
-
 def _objection(error: ErrorDetails) -> Objection:
     """Put one of pydantic's complaints into the words of someone who writes the file."""
-    *section, key = path = [str(part) for part in error["loc"][:2]]
+    *section, key = path = [str(part) for part in error["loc"][:2] if not isinstance(part, int)]
     where, value, given = ".".join(path), error["input"], error.get("ctx", {})
     match error["type"]:
         case "fault":
             return Objection(given["where"] or where, given["what"], given["remedy"])
+        case "extra_forbidden" if section == ["database"] and key in MISSED:
+            return Objection(where, *MISSED[key])
         case "extra_forbidden":
             return Objection(where, "unknown key", _nearest(".".join(section), key))
         case "missing":

@@ -14,8 +14,9 @@ from typing import Any
 
 from provisioner import graph
 from provisioner.engine import Sight
-from provisioner.kit import MONTH, Objection, Quantity, Step
+from provisioner.kit import Step
 from provisioner.prices import Price, Prices
+from provisioner.terms import MONTH, Check, Objection, Quantity
 
 DECIDED = {
     "nat-gateway-hour": ("network.nat", "network.nat"),
@@ -157,20 +158,20 @@ def changed(before: Cost, after: Cost) -> list[tuple[str, float, float]]:
     return told
 
 
-def budget_objections(budget: float | None, of: Cost) -> tuple[list[Objection], list[Objection]]:
-    """Hold a cost against the dollars a month the environment file allows: what refuses it, and what warns of it.
+def within(budget: float | None, of: Cost) -> Check:
+    """Hold a cost against the dollars a month the environment file allows.
 
     A cost that is above the budget even when idle is refused; one that could come above it is warned of.
     """
     if budget is None or of.ceiling <= budget + CENT:
-        return [], []
+        return
     over = of.floor > budget + CENT
     dollars, told = (of.floor, "it costs at least") if over else (of.ceiling, "it can cost up to")
     what = f"{told} {dollars:,.2f} dollars a month, and the budget is {budget:,.2f}"
     keys = _decisive(of, least=over)
     change = f"make it cheaper ({'; '.join(keys)}), or " if keys else ""
-    objection = Objection("budget", what, f"{change}write budget = {ceil(round(dollars, 2))}")
-    return ([objection], []) if over else ([], [objection])
+    remedy = f"{change}write budget = {ceil(round(dollars, 2))}"
+    yield Objection("budget", what, remedy, "refusal" if over else "warning")
 
 
 def _decisive(of: Cost, least: bool) -> list[str]:

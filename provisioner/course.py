@@ -10,7 +10,8 @@ from typing import Self
 
 from provisioner.decide import Batch, Past
 from provisioner.errors import AwsError, Verdict, classify
-from provisioner.kit import Burdens, Call, Live, Step
+from provisioner.kit import Call, Live, Step
+from provisioner.terms import Burdens
 from state.record import Record
 
 

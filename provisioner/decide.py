@@ -130,7 +130,7 @@ def standing(step: Step, live: Live, touched: bool = False) -> Failed | None:
         return Failed(
             "Foreign",
             f"{live.id} stands in the place of {step.label} and has not the tags of this stack",
-            f"if it is yours, take it over with: {live.foreign}",
+            live.cure or f"if it is yours, take it over with: {live.foreign}",
         )
     if live.broken and (step.holds_data or live.cure or touched):
         again = live.cure or ("save what it holds, delete it by hand" if step.holds_data else "nothing to do by hand")

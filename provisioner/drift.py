@@ -13,8 +13,8 @@ from typing import Any
 from provisioner.changes import Change, between, plain
 from provisioner.config import Settings, objections_to
 from provisioner.engine import Seen, Sight
-from provisioner.kit import Objection
 from provisioner.plan import known_ids
+from provisioner.terms import Objection
 from provisioner.words import count, hanging, joined
 
 WIDTH = 100

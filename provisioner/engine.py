@@ -11,8 +11,9 @@ from typing import Any
 
 from provisioner import decide, graph
 from provisioner.changes import Recorded
-from provisioner.kit import Live, Objection, Stack, Step, bind
+from provisioner.kit import Live, Stack, Step, bind
 from provisioner.loop import Run, only_look
+from provisioner.terms import Objection
 from provisioner.wiring import Failure, Outcome, Wiring
 
 

@@ -44,7 +44,8 @@ _TABLE = {
         RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError ServiceUnavailable
         Unavailable 500 502 503 504 Unreachable UnreadableAnswer Defect""",
     Verdict.GONE: """
-        404 NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy NoSuchLifecycleConfiguration
+        404 NotFoundException NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy
+        NoSuchLifecycleConfiguration
         ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration
         OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound
         DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault
@@ -79,6 +80,9 @@ LOCKED_OUT = frozenset(
     | {"UnrecognizedClientException"}
 )
 """What the next request will be told as well: these credentials are none."""
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "AuthorizationError", "UnauthorizedOperation", "403"})
+"""What these credentials may not do, though they are good for other things."""
 
 _AGAIN = "then run the same command again: it goes on where it stopped"
 _REMEDIES = {

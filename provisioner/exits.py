@@ -26,15 +26,12 @@ def as_stop(error: BaseException) -> Stop:
     from provisioner.errors import AwsError
     from provisioner.local.process import CloudError, Missing
     from provisioner.plan_file import PlanFileError
-    from provisioner.survey import Refused
     from state.store import Held, StateError
 
     match error:
         case ConfigError():
             remedies = "; ".join(dict.fromkeys(each.remedy for each in error.objections))
             return Stop(USAGE, "config", str(error), remedies, text=str(error))
-        case Refused():
-            return Stop(REFUSED, "refused", str(error), "; ".join(each.remedy for each in error.objections))
         case Held():
             return Stop(HELD, error.code, error.message, error.remedy)
         case StateError():

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 
+from provisioner.terms import Burdens, Check, Quantity, Quota
+
 S = TypeVar("S", bound="Step")
 _PARTS = frozenset({"create_tags", "create_route"})
 """What AWS calls creating and is a part of something that is there."""
-MONTH = 730.0
-"""Hours of a month, the way AWS's own calculator counts them."""
 _CIRCUMSTANCES = frozenset({"name", "stack", "implied"})
 """Fields of a step that are none of its specification."""
 
@@ -118,18 +118,6 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Burdens:
-    """What hangs on a resource that is to be torn down."""
-
-    contents: Sequence[Any] = ()
-    """One bounded batch of what is inside, in the shape the step's own ``teardown`` takes."""
-    protections: Sequence[Objection] = ()
-    """What forbids the teardown of the stack, each with the flag that lifts it."""
-    strangers: Sequence[Objection] = ()
-    """What others have put in or on it: this resource cannot go before that, the rest of the stack can."""
-
-
-@dataclass(frozen=True)
 class Live:
     """What AWS says of a step's resource now."""
 
@@ -142,40 +130,13 @@ class Live:
     broken: str = ""
     """AWS's reason why this will never become usable, if so."""
     cure: str = ""
-    """What has to be done by hand about it being broken, where it must not be replaced."""
+    """What is to be done by hand about it: broken, where it must not be replaced, or foreign, where no tags help."""
     foreign: str = ""
     """The command that would tag it as ours, if it has our name and not our tags."""
     leaving: bool = False
     """Its deletion is accepted, nothing is left to call and dependents are released."""
     contents: Sequence[Any] = ()
     """What ``burdens`` found inside; set by the engine before ``teardown``."""
-
-
-@dataclass(frozen=True)
-class Objection:
-    """Something that stands in the way, said before anything is touched."""
-
-    where: str
-    """The key in the environment file, or the step or resource it concerns."""
-    what: str
-    """What is wrong."""
-    remedy: str
-    """What to write, type or do instead."""
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.what}; {self.remedy}"
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """What a step uses of something that is paid for, in one month; the price comes from elsewhere."""
-
-    item: str
-    """The name of what is paid for in the price list (``nat-gateway-hour``)."""
-    floor: float | None = None
-    """The least; ``None`` where only use decides (GB stored), so that a price can be told and no sum."""
-    ceiling: float | None = None
-    """The most; ``None`` where it is the least as well."""
 
 
 class Ambiguous(Exception):
@@ -191,8 +152,14 @@ class Ambiguous(Exception):
         return tuple(sorted(self.twins))
 
 
+class Denied(Exception):
+    """These credentials may not ask that."""
+
+
 class Reader(Protocol):
     """Answer reads of AWS. Nothing is ever changed, and "there is no such thing" is an answer, not an error.
+
+    What may not be asked raises Denied.
 
     A read with an ``Unknown`` anywhere in its parameters answers "nothing" without a call.
     """
@@ -240,6 +207,8 @@ class Step:
     """Seconds it may be busy before the run gives up waiting for it."""
     listing: ClassVar[str] = ""
     """The describe operation whose answer shows all resources of this kind with their tags, if there is one."""
+    quota: ClassVar[Quota | None] = None
+    """How many of it there may be, where AWS limits that."""
 
     @property
     def kind(self) -> str:
@@ -303,6 +272,20 @@ class Step:
     def remains(self, live: Live) -> str:
         """Name what its teardown leaves behind on purpose (a final snapshot), "" if nothing."""
         return ""
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        """Give the checks of what AWS would refuse, before anything is touched. Reads only.
+
+        Called on the declared step, whose fields still hold the steps they refer to; ``now`` is in seconds since the
+        epoch. The checks stand by themselves, so one that may not ask keeps none of the others from it; none asks
+        two questions of which the second depends on the answer to the first.
+        """
+        return ()
+
+    @property
+    def demand(self) -> tuple[str, int]:
+        """Say in which place it counts against its quota, and as how many."""
+        return "", 1
 
     def burdens(self, aws: Reader, live: Live) -> Burdens:
         """Look at what hangs on the resource, before and between the calls of a teardown. Reads only."""

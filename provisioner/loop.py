@@ -16,8 +16,9 @@ from provisioner.course import Called, Course, Looked
 from provisioner.decide import Act, Asleep, Batch, Decision, Failed, Past, Settled
 from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
-from provisioner.kit import Ambiguous, Burdens, Call, Live, Step, Unknown, bind, fingerprint
+from provisioner.kit import Ambiguous, Call, Live, Step, Unknown, bind, fingerprint
 from provisioner.retry import UNHEARD
+from provisioner.terms import Burdens
 from provisioner.wiring import Failure, Outcome, Result, Unshown, Wiring
 
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]

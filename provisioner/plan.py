@@ -11,7 +11,8 @@ from provisioner import changes, decide, graph
 from provisioner.changes import CAUSES, Cause, Change
 from provisioner.decide import Status
 from provisioner.engine import Seen, Sight
-from provisioner.kit import Call, Live, Objection, Step
+from provisioner.kit import Call, Live, Step
+from provisioner.terms import Objection
 
 FLAGS = frozenset({"delete_data", "disable_protection", "skip_final_snapshot"})
 """What a user may say to lift a protection; each is a field of the steps it concerns."""
@@ -87,6 +88,12 @@ def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Obj
         yield from seen.protections
         if (live.foreign or not (tearing or seen.leftover)) and (stop := decide.standing(seen.step, live)):
             yield Objection(name, stop.message, stop.remedy)
+
+
+def losses(sight: Sight) -> list[str]:
+    """Name what holds data and left the environment file, so that a run would delete it."""
+    left = (seen for seen in sight.seen.values() if seen.leftover and seen.step.holds_data)
+    return [f"{seen.step.name} {seen.live.id}" for seen in left if seen.live and not seen.live.foreign]
 
 
 def known_ids(sight: Sight) -> dict[str, str]:

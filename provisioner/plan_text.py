@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from provisioner.changes import Cause
 from provisioner.estimate import Forecast
-from provisioner.kit import Call, Objection, Unknown
+from provisioner.kit import Call, Unknown
 from provisioner.plan import Planned
 from provisioner.words import about, clean, count, cut, hanging, joined, tally
 
@@ -60,11 +61,10 @@ def plan_json(
     stack: str,
     target: str,
     region: str,
-    refusals: Sequence[Objection] = (),
     forecast: Forecast | None = None,
+    found: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Give a plan as a script reads it; what forbids it has a key only where there is something."""
-    refused = [{"where": each.where, "what": each.what, "remedy": each.remedy} for each in refusals]
+    """Give a plan as a script reads it; what was found against it has a key only where there is something."""
     seconds = forecast.seconds if forecast else {}
     return {
         "stack": stack,
@@ -73,7 +73,7 @@ def plan_json(
         "steps": [{**each.as_json(), "seconds": _rounded(seconds.get(each.step))} for each in plan],
         "mutating_calls": sum(len(each.calls) for each in plan),
         "expected": {"seconds": _rounded(forecast.total), "source": forecast.source} if forecast else None,
-        **({"refusals": refused} if refused else {}),
+        **{key: told for key, told in found.items() if told},
     }
 
 

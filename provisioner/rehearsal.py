@@ -14,17 +14,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from provisioner import checks, plan
+from provisioner import checks, plan, preflight
 from provisioner.aws import Aws, Told, options
 from provisioner.checks import Check
 from provisioner.clock import Clock, RealClock
-from provisioner.config import Settings, load
+from provisioner.config import Settings, load, page
 from provisioner.engine import Sight
 from provisioner.errors import AwsError
 from provisioner.events import Event
 from provisioner.exits import REFUSED, Stop
 from provisioner.foreign import interfere, leave_an_object, put_right
 from provisioner.inventory import Client, inventory
+from provisioner.report import refusals_text
 from provisioner.session import Request, Session, opened
 from provisioner.wiring import Failure
 from state.store import read, state_path
@@ -138,7 +139,7 @@ def rehearse(
 ) -> Rehearsal:
     """Go through all stages, or to the first that fails; ``tell`` hears of each as it begins.
 
-    Raises survey.Refused where the region cannot give what the file asks for, and what rehearsable raises.
+    Raises Stop where the region would refuse what the file asks for, and what rehearsable raises.
     """
     return _Theatre(request, rehearsable(request), ground, faults, seed, tell).played(time_scale)
 
@@ -156,7 +157,9 @@ class _Theatre:
         tell: Callable[[str], object],
     ) -> None:
         self.request = replace(request, target="local", state_dir=ground.folder)
-        self.settings, self.ground, self.faults, self.seed, self.tell = settings, ground, faults, seed, tell
+        # A cloud of its own is in no account that a file could name.
+        self.settings = settings.model_copy(update={"accounts": None})
+        self.ground, self.faults, self.seed, self.tell = ground, faults, seed, tell
         self.since = time.time()
         config = options(request.parallelism)
         self.client: Client = cache(lambda service: ground.client(service, settings.region, config))
@@ -166,6 +169,7 @@ class _Theatre:
     def played(self, time_scale: float) -> Rehearsal:
         begun, stages = time.monotonic(), list[Stage]()
         self._prepare()
+        self._check()
         for number, name in enumerate(STAGES, 1):
             self.tell(f"{number}/{len(STAGES)} {name}")
             stages.append(self._stage(number, name))
@@ -194,6 +198,17 @@ class _Theatre:
             made = kms.create_key()["KeyMetadata"]["KeyId"]
             kms.create_alias(AliasName=f"alias/{key.partition('alias/')[2]}", TargetKeyId=made)
 
+    def _check(self) -> None:
+        """Refuse, while the weather is good, what AWS would refuse."""
+        with self._opened(0.0, self._clock(), lambda _: None) as session:
+            sight = session.look()
+            found = preflight.findings(session.flight(sight, plan.provision(sight)))
+        if found.refusals:
+            told = "; ".join(f"{each.where}: {each.what}" for each in found.refusals)
+            remedies = "; ".join(dict.fromkeys(each.remedy for each in found.refusals))
+            at = page(self.request.config_dir, self.request.environment).at
+            raise Stop(REFUSED, "refused", told, remedies, text=refusals_text(found.refusals, "rehearse", at))
+
     def _stage(self, number: int, name: str) -> Stage:
         changed = interfere(self.client, inventory(self.client), self.seed) if name == "repair" else []
         if name == "teardown":
@@ -217,7 +232,7 @@ class _Theatre:
         heard, session, clock = list[Event](), None, self._clock()
         begun, failures, remains = clock.now(), tuple[Failure, ...](), tuple[str, ...]()
         try:
-            with self._opened(window, clock, heard.append, strict=not tearing) as session:
+            with self._opened(window, clock, heard.append) as session:
                 failures, remains = _ended(session, tearing)
         except AwsError as error:
             told = {"code": error.code, "message": error.message, "remedy": error.remedy}
@@ -259,11 +274,11 @@ class _Theatre:
     def _clock(self) -> Clock:
         return RealClock(PACE, self.since)
 
-    def _opened(self, window: float, clock: Clock, hear: Callable[[Event], None], strict: bool = True) -> Any:
+    def _opened(self, window: float, clock: Clock, hear: Callable[[Event], None]) -> Any:
         def connect(request: Request, region: str, clock: Clock, told: Told) -> Aws:
             return Aws(self.client, clock, told)
 
-        return opened(replace(self.request, window=window), True, connect, [hear], strict, clock)
+        return opened(replace(self.request, window=window), True, connect, [hear], self.settings, clock)
 
 
 def _ended(session: Session, tearing: bool) -> tuple[tuple[Failure, ...], tuple[str, ...]]:

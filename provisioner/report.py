@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from provisioner import decide, graph
-from provisioner.kit import Live, Objection
+from provisioner.kit import Live
+from provisioner.terms import Objection
 from provisioner.words import clean, count, cut, duration, folded, hanging, joined, tally
 
 if TYPE_CHECKING:
@@ -24,6 +26,9 @@ SLOWEST = 3
 """How many steps a summary gives the time of."""
 NOTICEABLE = 0.1
 """Seconds from which on a step's time is worth telling."""
+
+At = Callable[[str], str]
+"""Gives the place of a key as ``file:line``, "" for what is no key."""
 
 _OUTPUTS: Mapping[str, tuple[()] | None] = {
     "vpc_id": None,
@@ -102,6 +107,7 @@ def run_json(
     mutating: int,
     reads: int,
     seconds: float,
+    found: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Give what a run came to, as a script reads it."""
     return {
@@ -116,6 +122,7 @@ def run_json(
         ],
         "failures": [_failure_json(failure) for failure in outcome.failures],
         "remains": list(outcome.remains),
+        **{key: told for key, told in found.items() if told},
     }
 
 
@@ -158,13 +165,19 @@ def run_text(
     return joined(lines)
 
 
-def refusals_text(objections: Sequence[Objection], verb: str = "") -> str:
-    """Tell all that forbids a run, each with its remedy, and the flags that lift it together."""
+def refusals_text(objections: Sequence[Objection], verb: str = "", at: At = lambda where: "") -> str:
+    """Tell all that forbids a run, each with its place and remedy, and the flags that lift it together."""
     lines = [f"Refused to {verb}; nothing was changed." if verb else "Refused; nothing was changed."]
     for each in objections:
-        lines += [f"  {each.where}: {each.what}", f"    to go on: {each.remedy}"]
+        lines += [f"  {placed(each, at)}: {each.what}", f"    to go on: {each.remedy}"]
     flags = list(dict.fromkeys(each.remedy for each in objections if each.remedy.startswith("--")))
     return joined([*lines, *([f"All of these flags: {' '.join(flags)}"] if len(flags) > 1 else [])])
+
+
+def placed(objection: Objection, at: At) -> str:
+    """Say where, with the line of the file where there is one."""
+    line = at(objection.where)
+    return f"{line}: {objection.where}" if line else objection.where
 
 
 def error_json(code: str, message: str, remedy: str) -> dict[str, Any]:
@@ -212,7 +225,7 @@ def _detail(seen: Seen) -> str:
     """Say why the status is what it is, or what of it can be changed by the user alone."""
     live = seen.live
     if live is not None and live.foreign:
-        return f"if it is yours, take it over with: {live.foreign}"
+        return live.cure or f"if it is yours, take it over with: {live.foreign}"
     if seen.leftover:
         return "left the environment file"
     if live is None:

@@ -16,14 +16,17 @@ from provisioner import prices, survey
 from provisioner.aws import Aws, Told, connect, connect_local
 from provisioner.blueprint import blueprint
 from provisioner.clock import WORKERS, Clock, RealClock
-from provisioner.config import Settings, load
+from provisioner.config import ConfigError, Settings, load, page
 from provisioner.engine import Engine, Sight
 from provisioner.errors import AwsError
 from provisioner.estimate import Forecast, Stopwatch, forecast
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
 from provisioner.plan import Planned, flagged
+from provisioner.preflight import Flight
 from provisioner.prices import Prices
+from provisioner.survey import Choices, Identity
+from provisioner.terms import Objection
 from state.history import add_run, history_path, read_history
 from state.record import State
 from state.store import Journal, Lock, read, state_path
@@ -57,6 +60,8 @@ class Session:
     request: Request
     settings: Settings
     stack: Stack
+    identity: Identity
+    choices: Choices
     steps: list[Step]
     engine: Engine
     listeners: list[Listener] = field(default_factory=list)
@@ -100,6 +105,25 @@ class Session:
         if stopwatch.taken:
             add_run(history_path(self.request.state_dir, self.request.target), self.pace, stopwatch.taken)
 
+    def flight(self, sight: Sight, planned: Sequence[Planned], whole: bool = False) -> Flight:
+        """Say what a preflight is about; with ``whole`` steps that are as declared are asked about too."""
+        forecast = self.forecast(sight, planned)
+        return Flight(
+            settings=self.settings,
+            stack=self.stack,
+            identity=self.identity,
+            choices=self.choices,
+            config_dir=self.request.config_dir,
+            sight=sight,
+            planned=planned,
+            aws=self.aws.view(sight.since),
+            workers=self.engine.workers,
+            now=self.engine.clock.now(),
+            expected=forecast.total if forecast else 0.0,
+            expiry=self.aws.expiry,
+            whole=whole,
+        )
+
     def hear(self, event: Event) -> None:
         """Tell every listener, and keep the time each step takes."""
         if event.what in ("calling", "waiting"):
@@ -120,18 +144,18 @@ def opened(
     writing: bool = False,
     connect: Connect | None = None,
     listeners: Sequence[Listener] = (),
-    strict: bool = True,
+    settings: Settings | None = None,
     clock: Clock | None = None,
 ) -> Iterator[Session]:
     """Open a stack, the target's own way unless told how to connect; with ``writing`` its lock is held until the end.
 
-    Only with ``strict`` a wish that the region cannot fulfil is an error. A ``clock`` in place of the one on the wall
-    is stopped when the session is closed.
+    Given ``settings`` stand in the place of the environment file. A ``clock`` in place of the one on the wall is
+    stopped when the session is closed.
 
-    Raises ConfigError, StateError (Held where another run holds the lock), AwsError, survey.Refused, and what
+    Raises ConfigError, StateError (Held where another run holds the lock), AwsError, and what
     provisioner.local.process raises.
     """
-    settings = load(request.config_dir, request.environment, request.suffix)
+    settings = settings or load(request.config_dir, request.environment, request.suffix)
     stack = Stack(
         project=settings.project, environment=settings.environment, suffix=settings.suffix, region=settings.region
     )
@@ -142,8 +166,8 @@ def opened(
     session = None
     try:
         heard = list(listeners)
-        aws = (connect or _connected)(request, settings.region, clock, _retrying(clock, heard))
-        yield (session := assemble(request, settings, stack, aws, path, workers, clock, heard, strict))
+        aws = _reached(request, settings, connect or _connected, clock, _retrying(clock, heard))
+        yield (session := assemble(request, settings, stack, aws, path, workers, clock, heard))
     finally:
         clock.stopped.set()
         workers.shutdown(wait=session is None or not session.engine.abandoned, cancel_futures=True)
@@ -181,6 +205,19 @@ def _begun(
     return prices.asked(aws, region, items, request.state_dir, clock)
 
 
+def _reached(request: Request, settings: Settings, connect: Connect, clock: Clock, told: Told) -> Aws:
+    """Connect; that there is no such region is a mistake in the file."""
+    try:
+        return connect(request, settings.region, clock, told)
+    except AwsError as error:
+        if error.code != "UnknownRegion":
+            raise
+        lines, near = page(request.config_dir, request.environment), error.message.partition("; ")[2]
+        remedy = near or "write one such as us-east-1; if AWS has just opened it, upgrade boto3"
+        wrong = Objection("region", f"there is no region {settings.region}", remedy)
+        raise ConfigError(lines.path, [wrong], lines.lines) from None
+
+
 def _retrying(clock: Clock, listeners: list[Listener]) -> Told:
     """Make an event of every retry; the first may come before there is a session."""
 
@@ -203,7 +240,6 @@ def assemble(
     workers: Executor,
     clock: Clock,
     listeners: list[Listener],
-    strict: bool = True,
 ) -> Session:
     """Put a session together over a given connection: state checked, choices made, blueprint drawn."""
     identity = workers.submit(survey.identify, aws.view())
@@ -214,7 +250,7 @@ def assemble(
         return record.fields if record else {}
 
     try:
-        choices = survey.choose(settings, stack, aws.view(), recall, workers, strict)
+        choices = survey.choose(settings, stack, aws.view(), recall, workers)
     except AwsError:
         identity.result()  # that we are nobody to AWS is the cause of whatever else was refused
         raise
@@ -241,6 +277,8 @@ def assemble(
         request=request,
         settings=settings,
         stack=stack,
+        identity=identity.result(),
+        choices=choices,
         steps=blueprint(settings, stack, choices),
         engine=engine,
         listeners=listeners,

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Objection, Quantity, Reader, Stack, Step, tags_of
+from provisioner.kit import Call, Denied, Live, Reader, Stack, Step, tags_of
+from provisioner.terms import Burdens, Check, Objection, Quantity
 from steps.tags import found_tags, pairs
 
 CLOSED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+RESERVED = ("xn--", "sthree-", "amzn-s3-demo-")
+"""How no bucket's name starts (S3 User Guide, "General purpose bucket naming rules")."""
+OTHERS = (
+    "names of buckets are shared by all of AWS, and this one is another account's: write another project or SUFFIX;"
+    " if it is yours, grant this identity s3:ListBucket"
+)
 PAGES, PAGE, UPLOADS = 4, 1000, 100
 """How much of its contents one look takes in; a page is also the most objects one DeleteObjects takes."""
 
@@ -70,16 +77,18 @@ class Bucket(Step):
     def observe(self, aws: Reader) -> Live | None:
         here = _here(self.stack)
         # In this order: tags that were asked for before it showed would make a newborn of ours a stranger's.
-        if aws.ask("s3.head_bucket", **here) is None:
-            return None
+        try:
+            if aws.ask("s3.head_bucket", **here) is None:
+                return None
+        except Denied:
+            return Live(self.label, foreign=self._adoption({}), cure=OTHERS)
         tagging = aws.ask("s3.get_bucket_tagging", **here)
         # What was deleted between the two has no tags either, and no versioning, which every bucket has.
         if tagging is None and aws.ask("s3.get_bucket_versioning", **here) is None:
             return None
         tags = tags_of(tagging or {})
         if not self.claims(tags):
-            adopted = shlex.quote(json.dumps(_tag_set(tags | self.labels)))
-            return Live(self.label, foreign=f"aws s3api put-bucket-tagging --bucket {self.label} --tagging {adopted}")
+            return Live(self.label, foreign=self._adoption(tags))
 
         def read(setting: str) -> Mapping[str, Any]:
             return aws.ask(f"s3.get_{setting}", **here) or {}
@@ -98,6 +107,10 @@ class Bucket(Step):
             "policy": json.loads(read("bucket_policy").get("Policy", "{}")),
         }
         return Live(self.label, facts)
+
+    def _adoption(self, tags: Mapping[str, str]) -> str:
+        adopted = shlex.quote(json.dumps(_tag_set({**tags, **self.labels})))
+        return f"aws s3api put-bucket-tagging --bucket {self.label} --tagging {adopted}"
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:
@@ -131,6 +144,15 @@ class Bucket(Step):
             "policy": ("bucket_policy", "Policy", json.dumps(self.policy)),
         }
 
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        yield self._name_is_lawful()
+
+    def _name_is_lawful(self) -> Check:
+        """That it is nobody else's is seen by the look itself, which S3 refuses."""
+        if start := next((each for each in RESERVED if self.label.startswith(each)), ""):
+            what = f"S3 takes no bucket's name that starts with {start}, as {self.label} does"
+            yield Objection("project", what, "write another name for the project")
+
     def burdens(self, aws: Reader, live: Live) -> Burdens:
         objects = list(_objects(aws, self.stack))
         if objects and self.keep_data and not self.delete_data:
@@ -161,9 +183,21 @@ class Bucket(Step):
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
-        tags = tags_of(aws.ask("s3.get_bucket_tagging", **_here(stack)) or {})
+        try:
+            tags = tags_of(aws.ask("s3.get_bucket_tagging", **_here(stack)) or {})
+        except Denied:
+            if _is_seen(aws, stack):
+                raise
+            return
         if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
             yield tags.get("provisioner:step", "")
+
+
+def _is_seen(aws: Reader, stack: Stack) -> bool:
+    try:
+        return aws.ask("s3.head_bucket", **_here(stack)) is not None
+    except Denied:
+        return False
 
 
 def _name(stack: Stack) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Objection, Quantity, Reader, Ref, Step
-from steps import rds
+from provisioner.kit import Call, Live, Reader, Ref, Step
+from provisioner.terms import Burdens, Check, Objection, Quantity, Quota
+from steps import offers, rds
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
 from steps.order import as_wanted
@@ -66,6 +67,7 @@ class Cluster(Step):
     holds_data = True
     patience = 7200.0
     listing = "rds.describe_db_clusters"
+    quota = Quota(service="rds", code="L-952B80B8", what="DB clusters", where="database", listings=(listing,))
 
     def observe(self, aws: Reader) -> Live | None:
         live = rds.look(aws, self, "DBCluster", "Status", self._facts)
@@ -136,6 +138,28 @@ class Cluster(Step):
             }
         if changes:
             yield Call("rds.modify_db_cluster", DBClusterIdentifier=live.id, ApplyImmediately=True, **changes)
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        running = None if live is None else live.facts.get("version")
+        default = running is None and "version" in self.implied
+        if running is None and not default:
+            yield offers.version_is_offered(aws, self.stack.region, self.version)
+        elif running not in (None, self.version):
+            yield offers.version_is_offered(aws, self.stack.region, self.version)
+            yield offers.upgrade_is_possible(aws, running, self.version)
+        if live is None or any(live.facts.get(key) != getattr(self, key) for key in ("version", "min_acu", "max_acu")):
+            yield offers.capacity_is_supported(aws, self.version, self.min_acu, self.max_acu, default)
+        extended = not self.engine_lifecycle_support.endswith("-disabled")
+        yield offers.support_lasts(aws, self.version, live is None, extended, now)
+        if live is None and self.kms_key:
+            yield self._key_is_usable(aws, self.kms_key)
+
+    def _key_is_usable(self, aws: Reader, key: str) -> Check:
+        found = (aws.ask("kms.describe_key", KeyId=key) or {}).get("KeyMetadata", {})
+        state = found.get("KeyState", "not there")
+        if state != "Enabled":
+            remedy = "write the ARN, id or alias of a key of this region that is enabled, or leave the key out"
+            yield Objection("database.kms_key", f"the KMS key {key} is {state}", remedy)
 
     def burdens(self, aws: Reader, live: Live) -> Burdens:
         if self.disable_protection or not live.facts.get("deletion_protection"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Ref, Step, tags_of
-from steps import rds
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.terms import MONTH, Check, Objection, Quantity, Quota
+from steps import offers, rds
 from steps.cluster import Cluster
 from steps.tags import pairs
 
@@ -30,7 +31,7 @@ class DbInstance(Step):
     cluster: Ref[Cluster]
     zone: str
     """Where it is created; not compared, for nothing moves an instance."""
-    instance_class: str = SERVERLESS
+    instance_class: str = rds.SERVERLESS
     publicly_accessible: bool = False
     auto_minor_version_upgrade: bool = True
     promotion_tier: int = 1
@@ -38,6 +39,9 @@ class DbInstance(Step):
     fixed = frozenset({"cluster"})
     patience = 7200.0
     listing = "rds.describe_db_instances"
+    quota = Quota(
+        service="rds", code="L-7B6409FD", what="DB instances", where="database.instances", listings=(listing,)
+    )
 
     def observe(self, aws: Reader) -> Live | None:
         live = rds.look(aws, self, "DBInstance", "DBInstanceStatus", self._facts)
@@ -80,6 +84,30 @@ class DbInstance(Step):
         different = self.differences(live) - self.fixed
         if changes := {told: getattr(self, field) for field, told in NAMES.items() if field in different}:
             yield Call("rds.modify_db_instance", DBInstanceIdentifier=live.id, ApplyImmediately=True, **changes)
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        if live is None and isinstance(self.cluster, Cluster):
+            yield self._is_to_be_had(aws, self.cluster.version, "version" in self.cluster.implied)
+        yield self._is_private(live)
+
+    def _is_to_be_had(self, aws: Reader, version: str, default: bool) -> Check:
+        offer, places = offers.offers(aws, default).get(version), offers.zones(aws, self.instance_class, version)
+        if offer is None or not offer.usable or self.zone in places:
+            return
+        what = f"{self.instance_class} of Aurora PostgreSQL {version} is not to be had in {self.zone}"
+        if places:
+            fitting = ", ".join(sorted(places))
+            remedy = f"write zones = {max(2, len(places))}, or no more instances than {fitting} can take"
+            yield Objection("network.zones", what, remedy)
+        else:
+            yield Objection("database.engine_version", what, "write another version, or another region")
+
+    def _is_private(self, live: Live | None) -> Check:
+        if self.publicly_accessible:
+            yield Objection("database", f"{self.name} would be reachable from the internet", "keep it private")
+        elif live is not None and live.facts.get("publicly_accessible"):
+            what = f"somebody made {live.id} reachable from the internet"
+            yield Objection(self.name, what, "this run takes that back; see who needs it", "warning")
 
     def teardown(self, live: Live) -> Iterator[Call]:
         if live.facts.get("status") == "stopped":  # a stopped cluster gives up no instance

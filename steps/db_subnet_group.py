@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.kit import Call, Live, Reader, Ref, Stack, Step
+from provisioner.terms import Quota
 from steps import rds
 from steps.order import as_wanted
 from steps.subnet import Subnet
@@ -20,6 +21,7 @@ class DbSubnetGroup(Step):
     """Name the private subnets of the database, in two zones at least (DBSubnetGroupDoesNotCoverEnoughAZs)."""
 
     subnets: tuple[Ref[Subnet], ...]
+    quota = Quota(service="rds", code="L-48C6BF61", what="DB subnet groups", where="database", listings=LOOK[:1])
 
     def observe(self, aws: Reader) -> Live | None:
         return rds.group(aws, self, *LOOK, self._facts)

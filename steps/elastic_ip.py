@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Step, tags_of
+from provisioner.terms import MONTH, Quantity, Quota
 from steps.tags import born, found_tags, retag
 
 
@@ -15,6 +16,7 @@ class ElasticIp(Step):
     """A public IPv4 address that stays the same for the life of the stack."""
 
     listing = "ec2.describe_addresses"
+    quota = Quota(service="ec2", code="L-0263D0A3", what="Elastic IPs", where="network.nat", listings=(listing,))
 
     def observe(self, aws: Reader) -> Live | None:
         address = aws.mine(self.listing, self)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, Unknown, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Step, Unknown, tags_of
+from provisioner.terms import Burdens, Quota
 from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 from steps.vpc import Vpc
@@ -18,6 +19,7 @@ class InternetGateway(Step):
 
     vpc: Ref[Vpc]
     listing = "ec2.describe_internet_gateways"
+    quota = Quota(service="vpc", code="L-A4707A72", what="internet gateways", where="network", listings=(listing,))
 
     def observe(self, aws: Reader) -> Live | None:
         gateway = aws.mine(self.listing, self)

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from provisioner.kit import MONTH, Call, Live, Quantity, Reader, Ref, Step
+from provisioner.kit import Call, Live, Reader, Ref, Step
+from provisioner.terms import MONTH, Quantity, Quota
 from steps.elastic_ip import ElasticIp
 from steps.internet_gateway import InternetGateway
 from steps.subnet import Subnet
 from steps.tags import born, found_tags, retag
+
+
+def _zones(gateways: Sequence[Mapping[str, Any]], subnets: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Give the zone of each gateway that counts: those deleted or failed do not (VPC User Guide, "Quotas")."""
+    at = {subnet["SubnetId"]: str(subnet["AvailabilityZone"]) for subnet in subnets}
+    return [at.get(each["SubnetId"], "") for each in gateways if each["State"] in ("pending", "available", "deleting")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +33,18 @@ class NatGateway(Step):
     """Comes before it and goes after it: AWS does not detach a gateway while a NAT uses public addresses."""
     fixed = frozenset({"subnet", "address"})
     listing = "ec2.describe_nat_gateways"
+    quota = Quota(
+        service="vpc",
+        code="L-FE5A380F",
+        what="NAT gateways",
+        where="network.nat",
+        listings=(listing, Subnet.listing),
+        places=_zones,
+    )
+
+    @property
+    def demand(self) -> tuple[str, int]:
+        return (self.subnet.zone if isinstance(self.subnet, Subnet) else ""), 1
 
     def observe(self, aws: Reader) -> Live | None:
         nat = aws.mine(self.listing, self, dead={"State": ("deleted",)})

@@ -11,6 +11,8 @@ from provisioner.kit import Ambiguous, Call, Live, Reader, Stack, Step, tags_of
 from steps.tags import found_tags, pairs
 
 ENGINE = "aurora-postgresql"
+SERVERLESS = "db.serverless"
+"""The class of every instance: its size is the cluster's range of ACUs."""
 
 USABLE = frozenset({"available", "stopped", "storage-optimization", "storage-initialization"})
 """Statuses in which nothing is under way that would refuse a change, or that could take a day (the storage ones)."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.terms import Burdens, Check, Objection, Quota
 from steps.strangers import holding, strangers
 from steps.tags import adoption, born, found_tags, retag
 from steps.vpc import Vpc
@@ -23,6 +24,7 @@ class SecurityGroup(Step):
     """The name of the output that tells its id, if any does."""
     fixed = frozenset({"vpc", "description"})
     listing = "ec2.describe_security_groups"
+    quota = Quota(service="vpc", code="L-E79EC296", what="security groups", where="network", listings=(listing,))
 
     def observe(self, aws: Reader) -> Live | None:
         group = aws.mine(self.listing, self) or group_named(aws, self.vpc, self.label)
@@ -47,6 +49,15 @@ class SecurityGroup(Step):
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_security_group", GroupId=live.id)
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        yield self._name_is_lawful()
+
+    def _name_is_lawful(self) -> Check:
+        """EC2 API reference, CreateSecurityGroup: a group's name cannot start with ``sg-``."""
+        if self.label.startswith("sg-"):
+            what = f"AWS takes no name of a security group that starts with sg-, as {self.label} does"
+            yield Objection("project", what, "write a name for the project that is not sg")
 
     def burdens(self, aws: Reader, live: Live) -> Burdens:
         found = strangers(aws, self.stack, live.facts["vpc"])

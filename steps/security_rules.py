@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, Unknown
+from provisioner.terms import Check, Objection, Quota
 from steps.order import as_wanted
 from steps.permissions import NEWBORN, Rule, rules_of, settle
 from steps.security_group import SecurityGroup
@@ -13,6 +14,7 @@ from steps.security_group import SecurityGroup
 __all__ = ["Rule", "SecurityRules"]
 
 SUFFIX = "-rules"
+EVERYWHERE = ("0.0.0.0/0", "::/0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,7 @@ class SecurityRules(Step):
     rules: tuple[Rule, ...]
     """No two of them alike but for their description; CIDR blocks as AWS writes them, without host bits."""
     attendant = True
+    quota = Quota(service="vpc", code="L-0EA8095F", what="rules in one direction", where="network")
 
     def __post_init__(self) -> None:
         own = self.group.name + SUFFIX if isinstance(self.group, Step) else self.name
@@ -45,6 +48,24 @@ class SecurityRules(Step):
         live = live or Live(Unknown(self.name), {"rules": (NEWBORN,)})
         if calls := settle(self.group, self.rules, live.facts["rules"]):
             yield calls
+
+    @property
+    def demand(self) -> tuple[str, int]:
+        sides = [rule.direction for rule in self.rules]
+        return self.name, max(sides.count("in"), sides.count("out"))
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        yield self._nobody_is_let_in(live)
+
+    def _nobody_is_let_in(self, live: Live | None) -> Check:
+        for rule in self.rules:
+            if rule.direction == "in" and rule.peer in EVERYWHERE:
+                remedy = "name the group or the network that needs it"
+                yield Objection(self.name, f"{rule} lets the whole internet in", remedy)
+        for rule in live.facts["rules"] if live else ():
+            if rule.direction == "in" and rule.peer in EVERYWHERE and rule not in self.rules:
+                what = f"somebody let the whole internet in: {rule}"
+                yield Objection(self.name, what, "this run takes that back; see who needs it", "warning")
 
     def teardown(self, live: Live) -> Iterator[tuple[Call, ...]]:
         if live.facts["rules"]:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Live, Objection, Reader, Stack, Step, tags_of
+from provisioner.kit import Live, Reader, Stack, Step, tags_of
+from provisioner.terms import Burdens, Objection
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Reader, Ref, Step, Unknown
+from provisioner.kit import Call, Live, Reader, Ref, Step, Unknown
+from provisioner.terms import Burdens
 from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 from steps.vpc import Vpc

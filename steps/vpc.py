@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Burdens, Call, Live, Reader, Step, Unknown, tags_of
+from provisioner.kit import Call, Live, Reader, Step, Unknown, tags_of
+from provisioner.terms import Burdens, Quota
 from steps.strangers import holding, strangers
 from steps.tags import born, found_tags, retag
 
@@ -20,6 +21,7 @@ class Vpc(Step):
     dns_hostnames: bool = True
     fixed = frozenset({"cidr"})
     listing = "ec2.describe_vpcs"
+    quota = Quota(service="vpc", code="L-F678F1CE", what="VPCs", where="network", listings=(listing,))
 
     def observe(self, aws: Reader) -> Live | None:
         vpc = aws.mine(self.listing, self)

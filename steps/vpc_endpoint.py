@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Quantity, Reader, Ref, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
+from provisioner.terms import Quantity
 from steps.order import as_wanted, members
 from steps.route_table import RouteTable
 from steps.tags import adoption, born, found_tags, retag

@@ -24,12 +24,14 @@ FREE = ("tests", "benchmarks", "provisioner.local")
 LAYERS = (
     {"provisioner.__main__"},
     {"provisioner.cli"},
-    {"provisioner.command"},
-    {"provisioner.verdict"},
+    {"provisioner.command", "provisioner.run"},
+    {"provisioner.caller", "provisioner.verdict"},
     {"provisioner.rehearsal"},
     {"provisioner.session", "provisioner.log", "provisioner.progress", "provisioner.paint", "provisioner.exits"},
-    {"provisioner.bill"},
-    {"provisioner.blueprint", "provisioner.report", "provisioner.plan_text", "provisioner.drawing"},
+    {"provisioner.bill", "provisioner.notice"},
+    {"provisioner.blueprint", "provisioner.report", "provisioner.plan_text", "provisioner.drawing"}
+    | {"provisioner.preflight"},
+    {"provisioner.access", "provisioner.caution", "provisioner.quotas"},
     {"provisioner.survey", "provisioner.estimate", "provisioner.plan_file", "provisioner.drift", "provisioner.schema"},
     {"provisioner.plan", "provisioner.cost"},
     {"provisioner.engine"},
@@ -38,9 +40,10 @@ LAYERS = (
     {"provisioner.checks", "provisioner.foreign"},
     {"provisioner.inventory"},
     {"provisioner.aws", "provisioner.config"},
-    {"provisioner.decide", "provisioner.prices"},
+    {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
     {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
+    {"provisioner.terms"},
     {"provisioner"},
 )
 """From what knows most to what knows nothing: a module knows only those below it."""
@@ -60,7 +63,7 @@ BESIDE = {
         "provisioner.aws",
         "provisioner.session",
         "provisioner.cli",
-        "provisioner.command",
+        "provisioner.run",
         "provisioner.exits",
     },
 }
@@ -139,13 +142,14 @@ def test_what_stands_beside_the_layers_is_known_to_few(package: str) -> None:
     assert knowing <= BESIDE[package]
 
 
-def test_the_vocabulary_imports_nothing_of_ours() -> None:
-    assert ours("provisioner.kit") == set()
+def test_the_vocabulary_imports_nothing_else_of_ours() -> None:
+    assert ours("provisioner.kit") == {"provisioner.terms"}
+    assert ours("provisioner.terms") == set()
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCT if within(name, "steps")])
 def test_a_step_knows_the_vocabulary_and_other_steps_only(name: str) -> None:
-    assert all(each == "provisioner.kit" or within(each, "steps") for each in ours(name))
+    assert all(each in ("provisioner.kit", "provisioner.terms") or within(each, "steps") for each in ours(name))
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCT if within(name, "state")])
@@ -189,7 +193,7 @@ def waits(name: str) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|secretsmanager|pricing)\.[a-z0-9_]+[a-z0-9]")
+NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|iam|secretsmanager|service-quotas|pricing)\.[a-z0-9_]+[a-z0-9]")
 PARAMETERS = {"rds.force_ssl"}
 """What reads like an operation and is a parameter of PostgreSQL."""
 OPERATIONS = sorted(

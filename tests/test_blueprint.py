@@ -133,9 +133,9 @@ def test_what_the_region_chose_is_in_the_steps() -> None:
 @pytest.mark.parametrize(
     ("named", "implied"),
     [
-        ({}, {"database", "port", "master_user", "kms_key", "storage_encrypted"}),
-        ({"name": "app", "port": 5432}, {"master_user", "kms_key", "storage_encrypted"}),
-        ({"master_user": "owner", "kms_key": "alias/own"}, {"database", "port", "storage_encrypted"}),
+        ({}, {"database", "port", "master_user", "kms_key", "version", "storage_encrypted"}),
+        ({"name": "app", "port": 5432, "engine_version": "16"}, {"master_user", "kms_key", "storage_encrypted"}),
+        ({"master_user": "owner", "kms_key": "alias/own"}, {"database", "port", "version", "storage_encrypted"}),
     ],
 )
 def test_what_the_file_does_not_name_is_implied(named: dict[str, Any], implied: set[str]) -> None:

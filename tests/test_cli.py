@@ -699,6 +699,47 @@ def test_a_suffix_makes_a_stack_that_shares_nothing(shell: Shell) -> None:
     assert not shell.calls
 
 
+# Preflight
+
+
+def test_a_preflight_is_told_as_one_document(dev: Shell, cloud: Cloud) -> None:
+    assert_golden("json/preflight-settled.json", normal(dev.done("preflight", "dev", "--json").stdout))
+    dev.edit("dev", "instances = 1", "instances = 3")
+    cloud.allow(instances=2)
+    cloud.deny(["iam:SimulatePrincipalPolicy"])
+    refused = dev.run("preflight", "dev", "--json")
+    assert refused.exit_code == 3
+    assert not refused.stderr
+    assert_golden("json/preflight-refused.json", normal(refused.stdout.replace(f"{dev.environments.parent}/", "")))
+    assert dev.run("provision", "dev").exit_code == 3
+    assert not dev.calls
+
+
+def test_a_preflight_that_refuses_nothing_says_so_with_what_it_could_not_ask(shell: Shell, cloud: Cloud) -> None:
+    cloud.deny(["servicequotas:ListServiceQuotas"])
+    assert shell.done("preflight", "dev").stdout.splitlines() == [
+        "acme-dev on local in us-east-1, as arn:aws:sts::123456789012:user/moto",
+        "not checked: service-quotas.list_service_quotas was not answered (AccessDeniedException)",
+        "Nothing stands in the way.",
+    ]
+
+
+def test_what_a_plan_would_delete_is_said_first(dev: Shell) -> None:
+    dev.without("dev", "bucket")
+    shown = dev.run("plan", "dev")
+    assert shown.stdout.splitlines()[0] == f"This deletes data: bucket acme-dev-{ACCOUNT}-{REGION}."
+    assert shown.exit_code == 3
+
+
+def test_a_run_tells_its_warnings_and_goes_on(shell: Shell) -> None:
+    shell.edit("staging", "10.20.0.0/16", "10.10.0.0/16")
+    document = shell.told("provision", "dev")
+    (warned,) = document["warnings"]
+    assert (warned["where"], document["exit_code"]) == ("network.cidr", 0)
+    assert shell.run("provision", "dev", "--strict").exit_code == 3
+    assert not shell.calls
+
+
 # What left the environment file
 
 

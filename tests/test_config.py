@@ -187,7 +187,7 @@ nat = "one"
         "qa.toml:6: database.min_acu: 0.3 is not a multiple of 0.5; write 0.5",
         "qa.toml:7: database.instnces: unknown key; did you mean instances?",
         'qa.toml:10: network.nat: "one" is not allowed; write "none", "single" or "per-zone"',
-        "qa.toml:11: network.team: unknown key; leave it out; known here are cidr, zones, nat",
+        "qa.toml:11: network.team: unknown key; leave it out; known here are cidr, zones, nat, peers",
     ]
 
 
@@ -250,8 +250,10 @@ def test_the_least_file_gives_the_defaults(tmp_path: Path) -> None:
         "environment": "qa",
         "suffix": "",
         "budget": None,
+        "accounts": None,
+        "production": False,
         "tags": {},
-        "network": {"cidr": "10.0.0.0/16", "zones": 2, "nat": "none"},
+        "network": {"cidr": "10.0.0.0/16", "zones": 2, "nat": "none", "peers": ()},
         "bucket": None,
         "database": None,
     }

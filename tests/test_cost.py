@@ -13,9 +13,10 @@ import pytest
 from provisioner import bill, prices
 from provisioner.bill import Estimate
 from provisioner.config import load
-from provisioner.cost import Cost, budget_objections, changed, cost, standing, wanted, with_class
-from provisioner.kit import MONTH, Quantity, Stack, Step, Unknown
+from provisioner.cost import Cost, changed, cost, standing, wanted, with_class, within
+from provisioner.kit import Stack, Step, Unknown
 from provisioner.session import drafted
+from provisioner.terms import MONTH, Quantity
 from steps.cluster import Cluster
 from steps.db_instance import DbInstance
 from tests.golden import assert_golden
@@ -232,14 +233,15 @@ def test_what_stands_is_priced_by_what_aws_says_of_it(
 def test_a_budget_refuses_what_is_above_it_even_idle_and_warns_of_what_may_get_there(
     budget: float | None, refused: list[str], warned: list[str]
 ) -> None:
-    told = budget_objections(budget, priced("staging"))
-    for said, expected in zip(told, (refused, warned), strict=True):
+    told = list(within(budget, priced("staging")))
+    for severity, expected in (("refusal", refused), ("warning", warned)):
+        said = [each for each in told if each.severity == severity]
         assert len(said) == len(expected)
         assert all(part in str(each) for each, part in zip(said, expected, strict=True))
 
 
 def test_a_budget_that_nothing_in_the_file_can_meet_names_no_key() -> None:
-    [refusal], _ = budget_objections(0.1, priced("dev"))
+    [refusal] = within(0.1, priced("dev"))
     assert refusal.remedy == "write budget = 1"
 
 

@@ -17,8 +17,9 @@ from provisioner.decide import TRIES
 from provisioner.engine import Engine
 from provisioner.errors import AwsError, classify, remedy
 from provisioner.events import Event
-from provisioner.kit import Burdens, Call, Live, Objection, Reader, Stack, Step, Unknown
+from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown
 from provisioner.loop import UNSENT
+from provisioner.terms import Burdens, Objection
 from provisioner.wiring import Failure, Outcome
 from state.record import State
 from state.store import Journal, Rename, StateError

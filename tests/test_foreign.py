@@ -11,9 +11,10 @@ import pytest
 from moto.backends import get_backend
 
 from provisioner import plan
-from provisioner.kit import Call, Objection
+from provisioner.kit import Call
 from provisioner.local.cloud import ACCOUNT
 from provisioner.session import Session
+from provisioner.terms import Objection
 from tests.census import Census, census
 from tests.hands import Client, obey
 from tests.world import Killed, Watched, World, standing

@@ -15,7 +15,6 @@ from provisioner.kit import (
     Ambiguous,
     Call,
     Live,
-    Objection,
     Ref,
     Stack,
     Step,
@@ -28,6 +27,7 @@ from provisioner.kit import (
     walk,
 )
 from provisioner.survey import Choices
+from provisioner.terms import Objection
 from tests.world import ENVIRONMENTS
 
 STACK = Stack(project="acme", environment="prod", account="123456789012", region="us-east-1")

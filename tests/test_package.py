@@ -93,7 +93,7 @@ def test_the_wheel_holds_the_three_packages_their_data_and_nothing_else(wheel: P
         names = archive.namelist()
         shipped = {Path(name).name: archive.read(name) for name in names if "/templates/" in name}
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"provisioner", "steps", "state"}
-    assert {"provisioner/py.typed", "provisioner/prices.json"} <= set(names)
+    assert {"provisioner/py.typed", "provisioner/prices.json", "provisioner/permissions.json"} <= set(names)
     assert {f"provisioner/local/{data.name}" for data in ROOT.glob("provisioner/local/*.json")} <= set(names)
     assert shipped == {path.name: path.read_bytes() for path in ENVIRONMENTS}
 

@@ -13,9 +13,10 @@ import pytest
 
 from provisioner import plan
 from provisioner.engine import Seen, Sight
-from provisioner.kit import Call, Live, Objection, Stack, Step
+from provisioner.kit import Call, Live, Stack, Step
 from provisioner.plan import Planned
 from provisioner.plan_text import plan_json
+from provisioner.terms import Objection
 from tests.golden import assert_golden
 from tests.model import validate
 from tests.world import World

@@ -13,8 +13,9 @@ from provisioner import drawing, graph, plan, plan_text, report, words
 from provisioner.blueprint import blueprint
 from provisioner.config import load
 from provisioner.engine import Seen, Sight
-from provisioner.kit import Call, Live, Objection, Stack, Step, bind
+from provisioner.kit import Call, Live, Stack, Step, bind
 from provisioner.survey import Choices
+from provisioner.terms import Objection
 from provisioner.wiring import Failure, Outcome
 from steps.security_group import SecurityGroup
 from steps.subnet import Subnet
@@ -225,8 +226,10 @@ def test_plan_json_is_the_contract() -> None:
 def test_plan_json_has_what_forbids_it_only_where_something_does() -> None:
     planned = plan.provision(settled())
     assert "refusals" not in plan_text.plan_json(planned, **WHERE)
-    document = plan_text.plan_json(planned, **WHERE, refusals=[Objection("cluster", "holds data", "--delete-data")])
-    assert document["refusals"] == [{"where": "cluster", "what": "holds data", "remedy": "--delete-data"}]
+    told = {"where": "cluster", "what": "holds data", "remedy": "--delete-data"}
+    document = plan_text.plan_json(planned, **WHERE, found={"refusals": [told], "warnings": []})
+    assert document["refusals"] == [told]
+    assert "warnings" not in document
 
 
 def test_status_is_one_aligned_table_with_the_reason_under_what_is_not_settled() -> None:

@@ -11,7 +11,7 @@ import pytest
 from provisioner import survey
 from provisioner.config import Settings
 from provisioner.kit import Call, Stack, Step, tags_of
-from provisioner.survey import Choices, Identity, Refused
+from provisioner.survey import Choices, Identity
 from tests.model import validate
 from tests.world import REGION, Inline
 
@@ -30,6 +30,8 @@ class Region:
     zones: Sequence[Mapping[str, str]] = (zone("c"), zone("a"), zone("b"))
     versions: Sequence[str] = ("15.4", "16.6", "16.10", "16.9", "17.4")
     default: str = "16.9"
+    serverless: Sequence[str] = tuple(f"{REGION}{letter}" for letter in "abcd")
+    """Where the default version can be serverless."""
     standing: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
@@ -43,8 +45,11 @@ class Region:
             wanted = {each["Name"]: each["Values"] for each in params["Filters"]}
             named = {"zone-type": "ZoneType", "state": "State"}
             return [each for each in self.zones if all(each[named[key]] in values for key, values in wanted.items())]
+        if operation == "rds.describe_orderable_db_instance_options":
+            return [{"EngineVersion": self.default, "AvailabilityZones": [{"Name": each} for each in self.serverless]}]
         offered = [self.default] if params.get("DefaultOnly") else self.versions
-        return [{"EngineVersion": version} for version in offered]
+        capacity = {"MinCapacity": 0.5, "MaxCapacity": 256.0}
+        return [{"EngineVersion": version, "ServerlessV2FeaturesSupport": capacity} for version in offered]
 
     def ours(self, operation: str, stack: Stack) -> Sequence[Mapping[str, Any]]:
         self._heard(operation, {})
@@ -72,11 +77,9 @@ def cluster(version: str, port: int = 5432) -> dict[str, Any]:
     return {"rds.describe_db_clusters": [built("cluster", EngineVersion=version, Port=port)]}
 
 
-def chosen(
-    region: Region, remembered: Mapping[str, Mapping[str, Any]] | None = None, strict: bool = True, **tables: Any
-) -> Choices:
+def chosen(region: Region, remembered: Mapping[str, Mapping[str, Any]] | None = None, **tables: Any) -> Choices:
     settings = Settings.model_validate({"project": "acme", "region": REGION, "environment": "dev", **tables})
-    return survey.choose(settings, STACK, region, lambda step: (remembered or {}).get(step, {}), Inline(), strict)
+    return survey.choose(settings, STACK, region, lambda step: (remembered or {}).get(step, {}), Inline())
 
 
 def letters(choices: Choices) -> str:
@@ -127,11 +130,9 @@ def test_zones_of_other_types_and_those_out_of_service_do_not_count() -> None:
     ("offered", "wanted", "remedy"),
     [(2, 3, "write 2, or another region"), (1, 2, "write another region"), (0, 2, "write another region")],
 )
-def test_a_region_with_too_few_zones_is_refused_with_what_to_write(offered: int, wanted: int, remedy: str) -> None:
+def test_a_region_with_too_few_zones_is_objected_to_with_what_to_write(offered: int, wanted: int, remedy: str) -> None:
     region = Region(zones=[zone("a"), zone("b")][:offered] + [zone("-lax-1a", "local-zone")])
-    with pytest.raises(Refused) as caught:
-        chosen(region, network={"zones": wanted})
-    (objection,) = caught.value.objections
+    (objection,) = chosen(region, network={"zones": wanted}).objections
     assert objection.where == "network.zones"
     assert (objection.what, objection.remedy) == (f"{REGION} offers {offered} availability zones", remedy)
 
@@ -167,7 +168,8 @@ def test_a_network_range_that_the_file_does_not_name_is_kept(
         pytest.param("16", "16.3", "16.3", id="a major: whatever runs of it"),
         pytest.param("16", "17.1", "17.1", id="a major: a newer one is never taken back"),
         pytest.param("16", "15.4", "16.10", id="a newer major: its newest"),
-        pytest.param("16.7", None, "16.9", id="a minimum: the least that is enough"),
+        pytest.param("16.7", None, "16.7", id="a minimum: itself where nothing runs, offered or not"),
+        pytest.param("14", None, "14", id="a major: as it is named where none is offered"),
         pytest.param("16.6", None, "16.6", id="a minimum: itself where it is offered"),
         pytest.param("16.6", "16.6", "16.6", id="a minimum: exactly that runs"),
         pytest.param("16.6", "16.10", "16.10", id="a minimum: what AWS upgraded to"),
@@ -187,18 +189,6 @@ def test_a_version_is_chosen(wanted: str | None, running: str | None, version: s
 def test_the_version_that_runs_comes_before_the_one_remembered() -> None:
     remembered = {"cluster": {"version": "15.4"}}
     assert chosen(Region(standing=cluster("16.6")), remembered, database=DATABASE).version == "16.6"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "choice"), [("16.11", "16.6, 16.9, 16.10"), ("14", "15, 16, 17"), ("14.2", "15, 16, 17")]
-)
-def test_a_version_that_is_not_offered_is_refused_with_those_that_are(wanted: str, choice: str) -> None:
-    with pytest.raises(Refused) as caught:
-        chosen(Region(), database=DATABASE | {"engine_version": wanted})
-    (objection,) = caught.value.objections
-    assert objection.where == "database.engine_version"
-    assert objection.what == f"Aurora PostgreSQL {wanted} is not offered in {REGION}"
-    assert objection.remedy == f"write one of {choice}, or leave the key out"
 
 
 @pytest.mark.parametrize(
@@ -223,14 +213,16 @@ def test_a_stack_without_database_asks_for_no_version() -> None:
     assert "rds.describe_db_engine_versions" not in region.asked
 
 
-def test_what_runs_spares_the_question_what_is_offered() -> None:
+def test_what_is_remembered_spares_the_questions_what_is_offered() -> None:
     region = Region(standing=cluster("16.6"))
-    chosen(region, database=DATABASE)
+    chosen(region, {"cluster": {"version": "16.6", "port": 5432}}, database=DATABASE)
     assert "rds.describe_db_engine_versions" not in region.asked
+    assert "rds.describe_orderable_db_instance_options" not in region.asked
 
 
 def test_who_we_are_is_told_with_the_partition() -> None:
-    assert survey.identify(Region()) == Identity(account="123456789012", partition="aws-cn")
+    arn = "arn:aws-cn:iam::123456789012:user/me"
+    assert survey.identify(Region()) == Identity(account="123456789012", partition="aws-cn", arn=arn)
 
 
 @pytest.mark.parametrize(
@@ -241,20 +233,15 @@ def test_versions_are_compared_as_numbers(older: str, newer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("running", "version"),
-    [
-        pytest.param("16.6", "16.6", id="what runs"),
-        pytest.param(None, "99", id="the wish where nothing runs"),
-    ],
+    ("serverless", "zones"),
+    [("abc", "ab"), ("bc", "bc"), ("c", "ca"), ("", "ab")],
 )
-def test_what_only_looks_or_tears_down_does_without_a_version_that_is_not_offered(
-    running: str | None, version: str
-) -> None:
-    region = Region(standing=cluster(running) if running else {})
-    database = DATABASE | {"engine_version": "99"}
-    assert chosen(region, strict=False, database=database).version == version
+def test_a_new_stack_takes_first_the_zones_in_which_its_database_can_run(serverless: str, zones: str) -> None:
+    region = Region(serverless=[f"{REGION}{letter}" for letter in serverless])
+    assert letters(chosen(region, database=DATABASE)) == zones
+    assert letters(chosen(region)) == "ab"
 
 
-def test_what_only_looks_or_tears_down_does_without_a_zone_that_is_not_offered() -> None:
-    region = Region(zones=[zone("a"), zone("b")], standing=subnets("a", "b"))
-    assert letters(chosen(region, strict=False, network={"zones": 3})) == "ab"
+def test_what_stands_keeps_its_zones_though_the_database_can_run_elsewhere() -> None:
+    region = Region(serverless=[f"{REGION}c"], standing=subnets("a", "b"))
+    assert letters(chosen(region, database=DATABASE)) == "ab"

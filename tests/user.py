@@ -15,9 +15,9 @@ from moto.backends import get_backend
 from provisioner import plan
 from provisioner.engine import Sight
 from provisioner.errors import LOCKED_OUT, AwsError
-from provisioner.kit import Objection
 from provisioner.local.cloud import ACCOUNT
 from provisioner.session import Session
+from provisioner.terms import Objection
 from provisioner.wiring import Failure
 from state.store import Lock, Rename, read
 from tests.hands import obey

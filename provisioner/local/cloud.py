@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from http import HTTPStatus
 from threading import Lock
@@ -34,7 +34,7 @@ from moto.secretsmanager.responses import SecretsManagerResponse
 from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
-from provisioner.local import contents, ec2, lifecycle, pricing, quotas, rds, s3
+from provisioner.local import access, contents, ec2, lifecycle, pricing, quotas, rds, s3
 from provisioner.local.cut import Cut
 from provisioner.local.faults import PRESETS, Fate, Faults
 from provisioner.local.lag import Past
@@ -47,12 +47,13 @@ FAULTS = "/provisioner/faults"
 """Where faults are switched on and told."""
 QUOTAS, WRECKS = "/provisioner/quotas", "/provisioner/wrecks"
 """Where limits are set, by quota, and where the next newborns are doomed, by kind."""
+DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
+"""Where actions are denied, and where names of buckets are taken by other accounts."""
 
 Environ = dict[str, Any]
+BOOKS = (ec2.rules, rds.rules, s3.rules, quotas.rules, access.rules, pricing.rules)
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
-    (book.service, action): book.of(action)
-    for book in (ec2.rules, pricing.rules, rds.rules, s3.rules)
-    for action in book.actions
+    (book.service, action): book.of(action) for book in BOOKS for action in book.actions
 }
 _NONE: tuple[tuple[Before, ...], tuple[After, ...]] = ((), ())
 _SINGLE: dict[str, Callable[..., Any]] = {
@@ -167,6 +168,21 @@ class Cloud:
             self._changes += 1
             lifecycle.doom(self._memory, outcomes)
 
+    def deny(self, actions: Sequence[str]) -> None:
+        """Deny these actions to everybody until the next reset (``["ec2:CreateVpc"]``); no others are denied then.
+
+        Raises ValueError for what is no action.
+        """
+        with self._lock:
+            self._changes += 1
+            access.deny(self._memory, actions)
+
+    def occupy(self, buckets: Sequence[str]) -> None:
+        """Let buckets of these names belong to other accounts until the next reset."""
+        with self._lock:
+            self._changes += 1
+            s3.occupy(self._memory, buckets)
+
     def _forget(self, faults: Faults) -> None:
         self._fate, self._past = Fate(faults, self._clock()), Past(faults.lag)
 
@@ -198,6 +214,7 @@ class Cloud:
         return ask
 
     def _decide(self, ask: Ask) -> Reply:
+        access.check(ask)
         before, after = _TABLE.get((ask.service, ask.action)) or _TABLE.get((ask.service, EVERY)) or _NONE
         asked = dict(ask.form) if before else ask.form
         for rule in before:
@@ -257,6 +274,14 @@ def _doom(cloud: Cloud, ask: Ask) -> Reply:
     return _ordered(ask, cloud.doom)
 
 
+def _deny(cloud: Cloud, ask: Ask) -> Reply:
+    return _ordered(ask, cloud.deny)
+
+
+def _occupy(cloud: Cloud, ask: Ask) -> Reply:
+    return _ordered(ask, cloud.occupy)
+
+
 def _ordered(ask: Ask, order: Callable[..., None]) -> Reply:
     try:
         order(**json.loads(ask.body))
@@ -275,6 +300,8 @@ _ADMINISTERING: dict[tuple[str, str], Callable[[Cloud, Ask], Reply]] = {
     ("POST", FAULTS): _switch_faults,
     ("POST", QUOTAS): _allow,
     ("POST", WRECKS): _doom,
+    ("POST", DENIALS): _deny,
+    ("POST", STRANGERS): _occupy,
 }
 """What is asked of the cloud itself and not of AWS; these requests are not signed."""
 

@@ -6,6 +6,7 @@ are AWS's own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
 
 rules = Rulebook("ec2")
 
+_PEER = re.compile(r"IpPermissions\.\d+\.(?:Groups|IpRanges|Ipv6Ranges|PrefixListIds)\.\d+")
 _TOKENED = ("CreateNatGateway", "CreateRouteTable", "CreateVpcEndpoint")
 
 
@@ -93,6 +95,22 @@ def nat_gateways_of_a_zone_are_limited(ask: Ask) -> None:
     quotas.check(ask, "nat_gateways", sum(mine == zones.get(nat.subnet_id) and _living(nat) for nat in _nats(ask)))
 
 
+@rules.before("CreateSecurityGroup")
+def security_groups_are_limited(ask: Ask) -> None:
+    """SecurityGroupLimitExceeded: the default groups count."""
+    quotas.check(ask, "security_groups", sum(map(len, ask.ec2.groups.values())))
+
+
+@rules.before("AuthorizeSecurityGroupIngress", "AuthorizeSecurityGroupEgress")
+def rules_of_a_group_are_limited(ask: Ask) -> None:
+    """RulesPerSecurityGroupLimitExceeded, each direction by itself; moto knows AWS's default only."""
+    group = ask.ec2.get_security_group_from_id(ask.get("GroupId"))
+    if group is not None:
+        has = group.ingress_rules if ask.action.endswith("Ingress") else group.egress_rules
+        peers = {peer[0] for key in ask.form if (peer := _PEER.match(key))}
+        quotas.check(ask, "rules", len(has) + len(peers) - 1)
+
+
 def _nats(ask: Ask) -> list[Any]:
     return list(ask.ec2.nat_gateways.values())
 
@@ -165,12 +183,15 @@ def _subnets_of_databases(ask: Ask) -> set[str]:
 
 @rules.before("CreateSecurityGroup")
 def a_group_needs_a_vpc(ask: Ask) -> None:
-    """InvalidVpcID.NotFound for a VPC there is not, InvalidParameterValue for the name "default"."""
+    """InvalidVpcID.NotFound for a VPC there is not, InvalidParameterValue for the name "default" or sg-..."""
     vpc = ask.get("VpcId")
     if vpc and vpc not in ask.ec2.vpcs:
         raise Refusal("InvalidVpcID.NotFound", f"The vpc ID '{vpc}' does not exist")
     if ask.get("GroupName") == "default":
         raise Refusal("InvalidParameterValue", "Cannot use reserved security group name: default")
+    if ask.get("GroupName").lower().startswith("sg-"):
+        text = f"Invalid value '{ask.get('GroupName')}' for groupName. Group names may not be in the format sg-*."
+        raise Refusal("InvalidParameterValue", text)
 
 
 def _is_same_rule(one: Any, other: Any) -> bool:

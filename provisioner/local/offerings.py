@@ -1,6 +1,7 @@
 """What RDS offers of Aurora PostgreSQL, from recorded data with its date and source (offerings.json); knows no moto.
 
-A region without an entry offers everything; ``since`` gives the first minor of each major that a region offers.
+A region without an entry offers everything; ``since`` gives the first minor of each major that a region offers,
+``zones_without`` the zones in which a class is not to be had.
 """
 
 from __future__ import annotations
@@ -69,6 +70,17 @@ def find(region: str, name: str) -> Version | None:
     name = name or recorded()["default"]
     exact = (version for version in offered if version.name == name)
     return next(exact, None) or next((each for each in offered if each.default and each.major == name), None)
+
+
+def is_to_be_had(region: str, name: str, zone: str) -> bool:
+    """Tell whether an instance class is to be had in a zone."""
+    return zone not in recorded()["regions"].get(region, {}).get("zones_without", {}).get(name, ())
+
+
+def lifecycle(major: str) -> Mapping[str, str]:
+    """Give the days on which a major version's support ends, ``standard`` and ``extended``, as ISO dates."""
+    each = recorded()["majors"][major]
+    return {kind: each[kind] for kind in ("standard", "extended")}
 
 
 def upgrades(region: str, version: Version) -> list[Version]:

@@ -25,6 +25,11 @@ def reply(ask: Ask, result: Any) -> Reply:
     return Reply(done["status_code"], done["headers"], body if isinstance(body, bytes) else body.encode())
 
 
+def told(result: Any) -> Reply:
+    """Answer an operation of a service that speaks JSON."""
+    return Reply(200, {"Content-Type": "application/x-amz-json-1.1"}, json.dumps(result).encode())
+
+
 def refused(ask: Ask, refusal: Refusal) -> Reply:
     """Say no as the service of the request does."""
     headers = {"x-amzn-requestid": str(uuid.uuid4())}

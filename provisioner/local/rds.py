@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import re
 import string
+from datetime import UTC, datetime
 from itertools import chain
 from typing import Any
 
@@ -166,7 +167,7 @@ def orderable_classes_are_told(ask: Ask) -> Reply | None:
     """One row per version and class with its zones; moto answers with versions and classes of long ago."""
     if not _is_aurora(ask):
         return None
-    zones = [{"Name": zone.name} for zone in ask.ec2.describe_availability_zones()]
+    zones = [zone.name for zone in ask.ec2.describe_availability_zones()]
     wanted, chosen = ask.get("EngineVersion"), ask.get("DBInstanceClass")
     options = [
         {
@@ -174,7 +175,7 @@ def orderable_classes_are_told(ask: Ask) -> Reply | None:
             "EngineVersion": version.name,
             "DBInstanceClass": name,
             "LicenseModel": "postgresql-license",
-            "AvailabilityZones": zones,
+            "AvailabilityZones": [{"Name": zone} for zone in zones if offerings.is_to_be_had(ask.region, name, zone)],
             "Vpc": True,
             "SupportsClusters": True,
             "SupportsStorageEncryption": True,
@@ -261,6 +262,20 @@ def _offered(ask: Ask) -> Version:
     if (version := offerings.find(ask.region, wanted)) is None:
         raise _combination(f"Cannot find version {wanted} for {ENGINE}")
     return version
+
+
+@rules.before("CreateDBCluster")
+def a_cluster_without_extended_support_has_standard_support(ask: Ask) -> None:
+    """InvalidParameterCombination past the end of standard support. RDS API reference, EngineLifecycleSupport."""
+    if _is_aurora(ask) and ask.get("EngineLifecycleSupport") == f"{_EXTENDED}-disabled":
+        version: Version = ask.notes["version"]
+        if offerings.lifecycle(version.major)["standard"] < _today(ask):
+            text = f"The engine version {version.name} is past its end of standard support, and extended support is"
+            raise _combination(f"{text} disabled for this cluster.")
+
+
+def _today(ask: Ask) -> str:
+    return datetime.fromtimestamp(ask.now, UTC).date().isoformat()
 
 
 @rules.before("CreateDBCluster")
@@ -576,6 +591,7 @@ def an_instance_of_aurora_joins_a_cluster(ask: Ask) -> None:
     if group := ask.rds.subnet_groups.get(cluster.db_subnet_group_name):
         ask.form["DBSubnetGroupName"] = group.name
         ask.form.setdefault("AvailabilityZone", _emptiest(ask, cluster, group))
+    _check_zone(ask)
 
 
 def _check_class(ask: Ask, cluster: Any) -> None:
@@ -591,10 +607,18 @@ def _check_class(ask: Ask, cluster: Any) -> None:
         raise Refusal("InvalidDBClusterStateFault", f"{text} DB instance.")
 
 
+def _check_zone(ask: Ask) -> None:
+    name, zone = ask.get("DBInstanceClass"), ask.get("AvailabilityZone")
+    if zone and not offerings.is_to_be_had(ask.region, name, zone):
+        text = f"The requested DB instance class {name} is not available in the Availability Zone {zone}."
+        raise _combination(text)
+
+
 def _emptiest(ask: Ask, cluster: Any, group: Any) -> str:
     used = [member.availability_zone for member in cluster._members]
     zones: set[str] = {subnet.availability_zone for subnet in group._subnets}
-    return min(sorted(zones), key=used.count)
+    fitting = {zone for zone in zones if offerings.is_to_be_had(ask.region, ask.get("DBInstanceClass"), zone)}
+    return min(sorted(fitting or zones), key=used.count)
 
 
 @rules.after("CreateDBInstance")
@@ -655,6 +679,12 @@ def a_subnet_group_name_is_used_once(ask: Ask) -> None:
     name = ask.get("DBSubnetGroupName")
     if name in ask.rds.subnet_groups:
         raise Refusal("DBSubnetGroupAlreadyExists", f"The DB subnet group '{name}' already exists.")
+
+
+@rules.before("CreateDBSubnetGroup")
+def subnet_groups_are_limited(ask: Ask) -> None:
+    """DBSubnetGroupQuotaExceeded for the 51st. Aurora User Guide, "Quotas in Amazon Aurora"."""
+    quotas.check(ask, "subnet_groups", len(ask.rds.subnet_groups))
 
 
 @rules.before("CreateDBSubnetGroup", "ModifyDBSubnetGroup")

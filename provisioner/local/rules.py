@@ -79,7 +79,7 @@ class Ask:
     def reads(self) -> bool:
         """Whether the request can change nothing."""
         if self.action:
-            return self.action.startswith(("Describe", "Get", "List", "Search"))
+            return self.flag("DryRun") or self.action.startswith(("Describe", "Get", "List", "Search", "Simulate"))
         return self.environ["REQUEST_METHOD"] in ("GET", "HEAD")
 
     def flag(self, name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
@@ -23,6 +23,8 @@ rules = Rulebook("s3")
 _HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SETTINGS = {"policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
+_TAKEN = "buckets of others"
+"""Where the memory keeps the names that other accounts have."""
 _TAKEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
 _FALSE = ("false", ["false"], False)
 _TAKEN_ENDS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
@@ -54,6 +56,21 @@ def a_bucket_is_whose_you_expect(ask: Ask) -> None:
     expected = ask.environ.get("HTTP_X_AMZ_EXPECTED_BUCKET_OWNER", ask.account)
     if expected != ask.account and _stored(ask) is not None:
         raise Refusal("AccessDenied", "Access Denied", 403)
+
+
+@rules.before(EVERY)
+def a_name_that_is_taken_is_taken(ask: Ask) -> None:
+    """BucketAlreadyExists for a create, AccessDenied for all else. S3 API reference, CreateBucket, HeadBucket."""
+    if ask.bucket in ask.memory.get(_TAKEN, ()):
+        if ask.action == "CreateBucket":
+            text = "The requested bucket name is not available. The bucket namespace is shared by all users of the"
+            raise Refusal("BucketAlreadyExists", f"{text} system. Please select a different name and try again.", 409)
+        raise Refusal("AccessDenied", "Access Denied", 403)
+
+
+def occupy(memory: dict[Any, Any], buckets: Sequence[str]) -> None:
+    """Let other accounts own buckets of exactly these names."""
+    memory[_TAKEN] = tuple(buckets)
 
 
 @rules.before("CreateBucket")

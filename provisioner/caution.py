@@ -1,0 +1,83 @@
+"""What the file alone tells to be dangerous or sure to be regretted: networks that overlap, production unprotected.
+
+Asks nobody. Knows the settings and no kind of resource.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Network
+from pathlib import Path
+
+from provisioner.config import ConfigError, Settings, load, names
+from provisioner.terms import Check, Objection
+
+BACKUPS = 7
+"""Days of backups below which production is warned."""
+
+
+def checks(settings: Settings, cidr: str, config_dir: Path) -> Iterator[Check]:
+    """Give the checks of one environment, whose network has this range."""
+    yield _apart_from_peers(settings, cidr)
+    yield _apart_from_others(settings, cidr, config_dir)
+    if settings.production:
+        yield _keeps_its_data(settings)
+
+
+def _apart_from_peers(settings: Settings, cidr: str) -> Check:
+    for peer in settings.network.peers:
+        if IPv4Network(cidr).overlaps(IPv4Network(peer)):
+            what = f"the network {cidr} overlaps {peer}, and such networks cannot be joined"
+            yield Objection("network.peers", what, _free(cidr, settings.network.peers))
+
+
+def _apart_from_others(settings: Settings, cidr: str, config_dir: Path) -> Check:
+    """Compare with the other files of the project; stacks of this one with a suffix of their own are none of them."""
+    there = {name: other for name, other in _others(settings, config_dir).items() if _overlaps(cidr, other)}
+    for name, other in there.items():
+        what = f"the network {cidr} overlaps that of {name}, {other}, so the two can never be joined"
+        yield Objection("network.cidr", what, _free(cidr, _others(settings, config_dir).values()), "warning")
+
+
+def _overlaps(one: str, other: str) -> bool:
+    return IPv4Network(one).overlaps(IPv4Network(other))
+
+
+def _others(settings: Settings, config_dir: Path) -> Mapping[str, str]:
+    """Give the ranges of the project's other environments; a file with mistakes has none until they are mended."""
+    found = {}
+    for name in names(config_dir):
+        if name != settings.environment:
+            try:
+                other = load(config_dir, name)
+            except ConfigError:
+                continue
+            if other.project == settings.project:
+                found[name] = other.network.cidr
+    return found
+
+
+def _free(cidr: str, taken: Iterable[str]) -> str:
+    """Name the first range of the same size beside all those, as what to write."""
+    ranges = [IPv4Network(each) for each in taken]
+    for candidate in IPv4Network("10.0.0.0/8").subnets(new_prefix=IPv4Network(cidr).prefixlen):
+        if not any(candidate.overlaps(each) for each in ranges) and str(candidate) != cidr:
+            return f'write cidr = "{candidate}" or another range that is free'
+    return "write another range"
+
+
+def _keeps_its_data(settings: Settings) -> Check:
+    bucket, database = settings.bucket, settings.database
+    if database is not None and not database.deletion_protection:
+        yield Objection("database.deletion_protection", "production without deletion protection", "write true")
+    if database is not None and not database.final_snapshot:
+        what = "production that takes no last snapshot when it is torn down"
+        yield Objection("database.final_snapshot", what, "write true", "warning")
+    if database is not None and database.backup_days < BACKUPS:
+        what = f"production that can be restored for {database.backup_days} days only"
+        yield Objection("database.backup_days", what, f"write {BACKUPS} or more", "warning")
+    if database is not None and database.instances < 2:
+        what = "production with one instance is down for minutes when its zone fails"
+        yield Objection("database.instances", what, "write 2 or more", "warning")
+    if bucket is not None and not bucket.keep_data:
+        yield Objection("bucket.keep_data", "production whose teardown deletes all objects unasked", "write true")
