@@ -7,8 +7,8 @@ from functools import partial
 from ipaddress import IPv4Network
 from typing import Any
 
-from provisioner.config import Settings
 from provisioner.kit import Stack, Step
+from provisioner.settings import Settings
 from provisioner.survey import Choices
 from steps.bucket import Bucket
 from steps.cluster import Cluster

@@ -19,10 +19,11 @@ from provisioner import cost as costing
 from provisioner import log, notice, preflight, report
 from provisioner import plan as planning
 from provisioner.bill import Estimate, plan_lines
-from provisioner.config import ConfigError, page
+from provisioner.config import page
 from provisioner.engine import Sight
 from provisioner.errors import LOCKED_OUT
 from provisioner.exits import FAILED, REFUSED, Stop
+from provisioner.page import ConfigError
 from provisioner.plan import Planned
 from provisioner.preflight import Findings
 from provisioner.prices import Prices

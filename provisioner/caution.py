@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Network
 from pathlib import Path
 
-from provisioner.config import ConfigError, Settings, load, names
+from provisioner.config import load, names
+from provisioner.page import ConfigError
+from provisioner.settings import Settings
 from provisioner.terms import Check, Objection
 
 BACKUPS = 7

@@ -1,4 +1,4 @@
-"""The commands and their options, and nothing else; the only user of click.
+"""The commands and how they are typed, and nothing else; the options that several have are in ``options``.
 
 Everything heavier than click is imported by the command that needs it: ``--help`` answers at once.
 """
@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from provisioner import __version__
+from provisioner import __version__, options
 from provisioner.clock import WORKERS
 from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
@@ -55,82 +55,6 @@ class _CommandLine(click.Group):
         sys.exit(code if isinstance(code, int) else DONE)
 
 
-def _options(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_config_dir = click.option(
-    "--config-dir",
-    type=click.Path(path_type=Path),
-    default=Path("environments"),
-    show_default=True,
-    help="Folder of the environment files.",
-)
-_state_dir = click.option(
-    "--state-dir",
-    type=click.Path(path_type=Path),
-    default=Path(".provisioner"),
-    show_default=True,
-    help="Folder of the state files.",
-)
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document, and nothing else, to stdout.")
-_suffix = click.option("--suffix", default="", help="A stack of its own beside the environment's: --suffix pr-42.")
-_target = click.option(
-    "--target",
-    type=click.Choice(["local", "aws"]),
-    envvar="PROVISIONER_TARGET",
-    default="local",
-    show_default=True,
-    help="The embedded cloud, or a real AWS account.",
-)
-_stack = _options(
-    click.argument("environment", metavar="ENV"),
-    _suffix,
-    _target,
-    _config_dir,
-    _state_dir,
-    click.option(
-        "--consistency-window",
-        "window",
-        type=click.FloatRange(min=0),
-        envvar="PROVISIONER_CONSISTENCY_WINDOW",
-        metavar="SECONDS",
-        help="How long what was just done may not show yet.  [default: 60 on aws, 0 on local]",
-    ),
-    _json,
-    click.option(
-        "--log-format",
-        type=click.Choice(["console", "json"]),
-        help="Write log lines of this form to stderr; without a terminal: console.",
-    ),
-    click.option("-v", "--verbose", count=True, help="Log more; -vv shows where a defect is, too."),
-)
-_parallelism = click.option(
-    "--parallelism",
-    type=click.IntRange(1, 100),
-    default=10,
-    show_default=True,
-    help="How many calls may be under way at once.",
-)
-_strict = click.option("--strict", is_flag=True, help="Refuse what a preflight would only warn of.")
-_changing = _options(
-    click.option("--yes", is_flag=True, help="Do not ask."),
-    _parallelism,
-    click.option("--disable-protection", is_flag=True, help="Switch off deletion protection of what is to go."),
-    click.option(
-        "--delete-data",
-        is_flag=True,
-        help="In a teardown: the bucket's objects. In provision: what left the file and holds data.",
-    ),
-    click.option("--skip-final-snapshot", is_flag=True, help="Take no final snapshot of a cluster that is to go."),
-)
-
-
 @click.group(cls=_CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="provisioner")
 def provisioner() -> None:
@@ -144,9 +68,9 @@ def provisioner() -> None:
 
 
 @provisioner.command()
-@_stack
-@_changing
-@_strict
+@options.stack
+@options.changing
+@options.strict
 @click.option("--skip-preflight", is_flag=True, help="Begin at once; what AWS refuses then fails on the way.")
 @click.option(
     "--plan",
@@ -161,8 +85,8 @@ def provision(held_to: Path | None, strict: bool, skip_preflight: bool, **given:
 
 
 @provisioner.command()
-@_stack
-@_strict
+@options.stack
+@options.strict
 def preflight(strict: bool, **given: Any) -> int:
     """Tell everything that stands in the way of provision, before it changes anything."""
     from provisioner import command
@@ -171,16 +95,16 @@ def preflight(strict: bool, **given: Any) -> int:
 
 
 @provisioner.command()
-@_stack
-@_changing
+@options.stack
+@options.changing
 def teardown(**given: Any) -> int:
     """Remove an environment, leaving nothing behind."""
     return _run("teardown", given)
 
 
 @provisioner.command()
-@_stack
-@_strict
+@options.stack
+@options.strict
 @click.option("--detailed-exitcode", is_flag=True, help="Exit 0 if there is nothing to do, 2 if there is, 1 on error.")
 @click.option(
     "--out",
@@ -196,7 +120,7 @@ def plan(detailed_exitcode: bool, strict: bool, out: Path | None, **given: Any) 
 
 
 @provisioner.command()
-@_stack
+@options.stack
 @click.option(
     "--accept",
     multiple=True,
@@ -212,10 +136,10 @@ def drift(accept: tuple[str, ...], **given: Any) -> int:
 
 @provisioner.command()
 @click.argument("environments", metavar="[ENV]...", nargs=-1)
-@_target
-@_config_dir
-@_state_dir
-@_json
+@options.target
+@options.config_dir
+@options.state_dir
+@options.as_json
 def cost(environments: tuple[str, ...], **given: Any) -> int:
     """Compare what environments cost a month; without ENV all of them.
 
@@ -228,7 +152,7 @@ def cost(environments: tuple[str, ...], **given: Any) -> int:
 
 
 @provisioner.command()
-@_stack
+@options.stack
 def status(**given: Any) -> int:
     """Show every step with what AWS says of it now; exits 1 if one could not be looked at."""
     from provisioner import command
@@ -237,7 +161,7 @@ def status(**given: Any) -> int:
 
 
 @provisioner.command()
-@_stack
+@options.stack
 @click.option("--format", "form", type=click.Choice(["text", "env"]), default="text", show_default=True)
 def outputs(form: str, **given: Any) -> int:
     """Print the ids and endpoints that others need."""
@@ -247,7 +171,7 @@ def outputs(form: str, **given: Any) -> int:
 
 
 @provisioner.command()
-@_stack
+@options.stack
 @click.option("--format", "form", type=click.Choice(["text", "mermaid", "dot"]), default="text", show_default=True)
 def graph(form: str, **given: Any) -> int:
     """Print which step waits for which: as a tree, for Mermaid or for Graphviz."""
@@ -266,8 +190,8 @@ def schema() -> None:
 
 @provisioner.command()
 @click.argument("environment", metavar="ENV")
-@_suffix
-@_config_dir
+@options.suffix
+@options.config_dir
 @click.option(
     "--faults",
     type=click.Choice(["none", "some", "brutal"]),
@@ -283,7 +207,7 @@ def schema() -> None:
     default=0.0,
     help="How long databases and gateways take: 1 as long as at AWS.  [default: 0, no time at all]",
 )
-@_json
+@options.as_json
 def rehearse(faults: str, seed: int, time_scale: float, **given: Any) -> int:
     """Build, spoil, repair and tear down an environment in a cloud of its own, under faults.
 
@@ -295,8 +219,8 @@ def rehearse(faults: str, seed: int, time_scale: float, **given: Any) -> int:
 
 
 @provisioner.command()
-@_config_dir
-@_json
+@options.config_dir
+@options.as_json
 @click.option("--write", is_flag=True, help="Copy the environment files that come with provisioner into the folder.")
 def environments(config_dir: Path, as_json: bool, write: bool) -> None:
     """List the environments, or write files to begin with."""
@@ -321,8 +245,8 @@ def local() -> None:
 
 
 @local.command()
-@_state_dir
-@_json
+@options.state_dir
+@options.as_json
 @click.option(
     "--time-scale",
     type=click.FloatRange(min=0),
@@ -337,8 +261,8 @@ def up(state_dir: Path, as_json: bool, time_scale: float | None) -> None:
 
 
 @local.command()
-@_state_dir
-@_json
+@options.state_dir
+@options.as_json
 @click.option("--forget", is_flag=True, help="Remove what was built in it, too.")
 def down(state_dir: Path, as_json: bool, forget: bool) -> None:
     """End the embedded cloud; what was built in it is there again when it is started."""
@@ -352,8 +276,8 @@ def down(state_dir: Path, as_json: bool, forget: bool) -> None:
 
 
 @local.command("status")
-@_state_dir
-@_json
+@options.state_dir
+@options.as_json
 def local_status(state_dir: Path, as_json: bool) -> None:
     """Tell whether the embedded cloud is running, and where."""
     from provisioner.local import process

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.changes import Change, between, plain
-from provisioner.config import Settings, objections_to
+from provisioner.config import objections_to
 from provisioner.engine import Seen, Sight
 from provisioner.plan import known_ids
+from provisioner.settings import Settings
 from provisioner.terms import Objection
 from provisioner.words import count, hanging, joined
 

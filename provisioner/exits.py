@@ -22,9 +22,9 @@ def as_stop(error: BaseException) -> Stop:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Stop(INTERRUPTED, "interrupted", "interrupted", AGAIN)
-    from provisioner.config import ConfigError
     from provisioner.errors import AwsError
     from provisioner.local.process import CloudError, Missing
+    from provisioner.page import ConfigError
     from provisioner.plan_file import PlanFileError
     from state.store import Held, StateError
 

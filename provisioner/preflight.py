@@ -15,11 +15,11 @@ from pathlib import Path
 
 from provisioner import access, caution, quotas
 from provisioner.asking import Asking
-from provisioner.config import Settings
 from provisioner.engine import Sight
 from provisioner.errors import LOCKED_OUT, AwsError
 from provisioner.kit import Call, Reader, Stack, Step
 from provisioner.plan import Planned
+from provisioner.settings import Settings
 from provisioner.survey import Choices, Identity
 from provisioner.terms import Check, Objection
 

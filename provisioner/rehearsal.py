@@ -18,7 +18,7 @@ from provisioner import checks, plan, preflight
 from provisioner.aws import Aws, Told, options
 from provisioner.checks import Check
 from provisioner.clock import Clock, RealClock
-from provisioner.config import Settings, load, page
+from provisioner.config import load, page
 from provisioner.engine import Sight
 from provisioner.errors import AwsError
 from provisioner.events import Event
@@ -27,6 +27,7 @@ from provisioner.foreign import interfere, leave_an_object, put_right
 from provisioner.inventory import Client, inventory
 from provisioner.report import refusals_text
 from provisioner.session import Request, Session, opened
+from provisioner.settings import Settings
 from provisioner.wiring import Failure
 from state.store import read, state_path
 

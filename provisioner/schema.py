@@ -10,7 +10,8 @@ import inspect
 from itertools import pairwise
 from typing import Any
 
-from provisioner.config import COMMANDED, TABLES, Settings, Table
+from provisioner.config import COMMANDED
+from provisioner.settings import TABLES, Settings, Table
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -16,15 +16,17 @@ from provisioner import prices, survey
 from provisioner.aws import Aws, Told, connect, connect_local
 from provisioner.blueprint import blueprint
 from provisioner.clock import WORKERS, Clock, RealClock
-from provisioner.config import ConfigError, Settings, load, page
+from provisioner.config import load, page
 from provisioner.engine import Engine, Sight
 from provisioner.errors import AwsError
 from provisioner.estimate import Forecast, Stopwatch, forecast
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
+from provisioner.page import ConfigError
 from provisioner.plan import Planned, flagged
 from provisioner.preflight import Flight
 from provisioner.prices import Prices
+from provisioner.settings import Settings
 from provisioner.survey import Choices, Identity
 from provisioner.terms import Objection
 from state.history import add_run, history_path, read_history

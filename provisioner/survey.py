@@ -12,8 +12,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.config import Settings
 from provisioner.kit import Reader, Stack, tags_of
+from provisioner.settings import Settings
 from provisioner.terms import Objection
 from steps.offers import offers
 from steps.rds import ENGINE, SERVERLESS, numbers

@@ -6,9 +6,11 @@ ours.
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 
 def clean(text: str) -> str:
@@ -49,6 +51,22 @@ def hanging(text: str, width: int) -> list[str]:
     """Break a text into lines, of which those after the first stand in."""
     first, *rest = folded(text, width - 2, "")
     return [first, *(f"  {line}" for line in rest)]
+
+
+def shown(value: Any) -> str:
+    """Show a value the way an environment file writes it, if it is short."""
+    if isinstance(value, dict | list):
+        return "a table" if isinstance(value, dict) else "a list"
+    if isinstance(value, int) and value.bit_length() > 64:
+        return "so large a number"
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def either(words: Iterable[str]) -> str:
+    """Say ``1, 2 or 3``."""
+    *most, last = words
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def duration(seconds: float) -> str:

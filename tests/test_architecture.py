@@ -24,6 +24,7 @@ FREE = ("tests", "benchmarks", "provisioner.local")
 LAYERS = (
     {"provisioner.__main__"},
     {"provisioner.cli"},
+    {"provisioner.options"},
     {"provisioner.command", "provisioner.run"},
     {"provisioner.caller", "provisioner.verdict"},
     {"provisioner.rehearsal"},
@@ -40,6 +41,7 @@ LAYERS = (
     {"provisioner.checks", "provisioner.foreign"},
     {"provisioner.inventory"},
     {"provisioner.aws", "provisioner.config"},
+    {"provisioner.settings"},
     {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
     {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
@@ -71,9 +73,9 @@ BESIDE = {
 OWNERS = {
     "boto3": "provisioner.aws",
     "botocore": "provisioner.aws",
-    "click": "provisioner.cli",
-    "pydantic": "provisioner.config",
-    "pydantic_core": "provisioner.config",
+    "click": "provisioner.cli provisioner.options",
+    "pydantic": "provisioner.config provisioner.settings",
+    "pydantic_core": "provisioner.config provisioner.settings",
     "rich": "provisioner.progress provisioner.paint",
     "structlog": "provisioner.log",
     "tenacity": "provisioner.retry",

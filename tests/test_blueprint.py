@@ -10,8 +10,9 @@ import pytest
 
 from provisioner import graph
 from provisioner.blueprint import blueprint
-from provisioner.config import Settings, load
+from provisioner.config import load
 from provisioner.kit import Stack, Step, needs
+from provisioner.settings import Settings
 from provisioner.survey import Choices
 from steps import KINDS
 from tests.golden import assert_golden

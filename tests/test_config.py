@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import PydanticUndefined
 
-from provisioner.config import TABLES, ConfigError, Database, Settings, load, names
+from provisioner.config import load, names
+from provisioner.page import ConfigError
+from provisioner.settings import TABLES, Database, Settings
 
 CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENTS = CHECKOUT / "environments"

@@ -13,9 +13,10 @@ import pytest
 from rich.console import Console
 
 from provisioner import drawing, schema
-from provisioner.config import COMMANDED, TABLES
+from provisioner.config import COMMANDED
 from provisioner.kit import Stack, Step
 from provisioner.paint import painted
+from provisioner.settings import TABLES
 from steps.subnet import Subnet
 from steps.vpc import Vpc
 from tests.world import ENVIRONMENTS

@@ -11,8 +11,9 @@ import pytest
 
 from provisioner import drift
 from provisioner.changes import Change
-from provisioner.config import Settings, objections_to
+from provisioner.config import objections_to
 from provisioner.drift import Drifted
+from provisioner.settings import Settings
 from tests.world import Killed, World, standing
 
 

@@ -1,4 +1,4 @@
-"""What a plan of each environment says, new, settled and changed in each way, as agreed text."""
+"""What a plan and a drift of each environment say, new, settled and changed in each way, as agreed text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner import plan
+from provisioner import drift, plan
 from provisioner.engine import Sight
 from provisioner.estimate import forecast
 from provisioner.plan_text import plan_text
@@ -56,8 +56,15 @@ def written(world: World, sight: Sight) -> str:
         for call in each.calls:
             validate(call)
     expected = forecast(planned, sight.needs, {}, AT_AWS)
-    where = {"stack": world.stack.name, "target": "aws", "region": world.stack.region}
-    text = plan_text(planned, **where, forecast=expected)
+    return nameless(plan_text(planned, **where(world), forecast=expected), sight)
+
+
+def where(world: World) -> dict[str, str]:
+    return {"stack": world.stack.name, "target": "aws", "region": world.stack.region}
+
+
+def nameless(text: str, sight: Sight) -> str:
+    """Put into the place of ids what they are ids of."""
     for name, seen in sight.seen.items():
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:
             text = text.replace(str(seen.live.id), f"id-of-{name}")
@@ -78,3 +85,13 @@ def test_a_plan_of_a_stack_that_stands(tmp_path: Path, environment: str, case: s
     world = standing(tmp_path, environment)
     CASES[case](world)
     assert_golden(f"plan/{environment}-{case}.txt", written(world, world.look()))
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+@pytest.mark.parametrize("case", ["file", "outside"])
+def test_a_drift_of_a_stack_that_stands(tmp_path: Path, environment: str, case: str) -> None:
+    world = standing(tmp_path, environment)
+    CASES[case](world)
+    sight = world.look()
+    told = drift.drift_text(drift.drifted(sight, world.settings), drift.untold(sight), **where(world))
+    assert_golden(f"drift/{environment}-{case}.txt", nameless(told, sight))

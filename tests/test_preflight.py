@@ -14,10 +14,10 @@ import pytest
 from provisioner import access, plan, preflight, quotas
 from provisioner.asking import Asking
 from provisioner.aws import _expiry
-from provisioner.config import TABLES
 from provisioner.kit import Call, Live, Stack
 from provisioner.preflight import Findings, Skipped
 from provisioner.session import Session, assemble
+from provisioner.settings import TABLES
 from provisioner.survey import Identity
 from provisioner.terms import Check, Objection
 from steps import KINDS

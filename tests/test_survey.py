@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from provisioner import survey
-from provisioner.config import Settings
 from provisioner.kit import Call, Stack, Step, tags_of
+from provisioner.settings import Settings
 from provisioner.survey import Choices, Identity
 from tests.model import validate
 from tests.world import REGION, Inline

@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from provisioner.aws import Aws
-from provisioner.config import Settings, load
+from provisioner.config import load
 from provisioner.engine import Sight
 from provisioner.events import Event
 from provisioner.kit import Call, Stack
@@ -22,6 +22,7 @@ from provisioner.local import wire
 from provisioner.local.cloud import Cloud
 from provisioner.local.faults import Faults
 from provisioner.session import Request, Session, assemble
+from provisioner.settings import Settings
 from provisioner.wiring import Outcome
 from state.store import Journal, Lock, Rename, state_path
 from tests.model import validate
