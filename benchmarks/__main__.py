@@ -10,10 +10,13 @@ import os
 import platform
 import sys
 import time
+from importlib import import_module
 
-from benchmarks import commands, pace, throughput
 from benchmarks.figures import HEAD, Failed
 from provisioner.local.process import CloudError
+
+ROOMS = ("commands", "pace", "throughput")
+"""What is measured, each loaded when it is its turn: a child is never smaller than the process it was forked from."""
 
 
 def main() -> None:
@@ -25,8 +28,8 @@ def main() -> None:
     rounds, over = max(1, arguments.rounds), False
     print(f"{_machine()}, medians of {rounds}\n\n{HEAD}")
     try:
-        for measure in [ROOMS[arguments.only]] if arguments.only else ROOMS.values():
-            for figure in measure(rounds):
+        for room in [arguments.only] if arguments.only else ROOMS:
+            for figure in import_module(f"benchmarks.{room}").measure(rounds):
                 over = over or figure.over
                 print(figure, flush=True)
     except (Failed, CloudError) as error:
@@ -37,9 +40,6 @@ def main() -> None:
 def _machine() -> str:
     release = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
     return f"{time.strftime('%Y-%m-%d')}, {release}"
-
-
-ROOMS = {"commands": commands.measure, "pace": pace.measure, "throughput": throughput.measure}
 
 
 if __name__ == "__main__":

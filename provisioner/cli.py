@@ -5,16 +5,13 @@ Everything heavier than click is imported by the command that needs it: ``--help
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -22,8 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from provisioner import __version__, options
-from provisioner.clock import WORKERS
+from provisioner import __version__, lifetime, options
 from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
@@ -289,8 +285,7 @@ def main() -> NoReturn:
     """Run the command line as a process: SIGTERM is as good as Ctrl-C, and no reader's going away is a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _prepare_streams()
-    # Modules and service models live as long as the process: to look for garbage among them costs a third of its time.
-    gc.set_threshold(500_000)
+    lifetime.begin()
     code = FAILED
     try:
         provisioner()
@@ -303,18 +298,7 @@ def main() -> NoReturn:
     # The exit code is settled: what arrives while Python cleans up would put a traceback in its place.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    _leave(code)
-
-
-def _leave(code: int) -> NoReturn:
-    """End the process, without waiting for workers that wait for answers nobody wants any more."""
-    if any(each.name.startswith(f"{WORKERS}_") for each in threading.enumerate()):
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(code)
-    gc.freeze()
-    sys.exit(code)
+    lifetime.end(code)
 
 
 def _prepare_streams() -> None:

@@ -167,7 +167,8 @@ def run_text(
 
 def refusals_text(objections: Sequence[Objection], verb: str = "", at: At = lambda where: "") -> str:
     """Tell all that forbids a run, each with its place and remedy, and the flags that lift it together."""
-    lines = [f"Refused to {verb}; nothing was changed." if verb else "Refused; nothing was changed."]
+    to_do = f" to {verb.replace('teardown', 'tear down')}" if verb else ""
+    lines = [f"Refused{to_do}; nothing was changed."]
     for each in objections:
         lines += [f"  {placed(each, at)}: {each.what}", f"    to go on: {each.remedy}"]
     flags = list(dict.fromkeys(each.remedy for each in objections if each.remedy.startswith("--")))

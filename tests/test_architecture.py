@@ -43,7 +43,7 @@ LAYERS = (
     {"provisioner.aws", "provisioner.config"},
     {"provisioner.settings"},
     {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
-    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.local"},
+    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
     {"provisioner.terms"},
     {"provisioner"},

@@ -518,7 +518,7 @@ def test_refusals_name_everything_protected_and_all_flags_together() -> None:
         Objection("bucket", "acme-prod holds objects and keep_data is true", "--delete-data"),
     ]
     assert report.refusals_text(protections, "teardown") == (
-        "Refused to teardown; nothing was changed.\n"
+        "Refused to tear down; nothing was changed.\n"
         "  cluster: acme-prod-cluster has deletion protection\n"
         "    to go on: --disable-protection\n"
         "  bucket: acme-prod holds objects and keep_data is true\n"
