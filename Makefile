@@ -47,7 +47,7 @@ status: .venv/installed ## Show what AWS says of ENV now
 test: .venv/installed ## Run all tests but those of make crash
 	@.venv/bin/python -m pytest -n 2 -m 'not crash' $(value ARGS)
 
-crash: .venv/installed ## Let staging and prod die in every place there is, and go on
+crash: .venv/installed ## Run the heavy tests: staging and prod die in every place there is, and go on
 	@.venv/bin/python -m pytest -n 2 -m crash $(value ARGS)
 
 soak: .venv/installed ## Walk at random through all that may befall a stack, by thousands

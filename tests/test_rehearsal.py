@@ -335,7 +335,7 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.mark.process
-@pytest.mark.parametrize(("environment", "seed"), [("dev", 4), ("prod", 9)])
+@pytest.mark.parametrize(("environment", "seed"), [("dev", 4), pytest.param("prod", 9, marks=pytest.mark.crash)])
 def test_under_brutal_faults_there_is_exactly_what_is_declared_after_every_stage(
     tmp_path: Path, environment: str, seed: int
 ) -> None:
