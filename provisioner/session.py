@@ -172,7 +172,8 @@ def opened(
         yield (session := assemble(request, settings, stack, aws, path, workers, clock, heard))
     finally:
         clock.stopped.set()
-        workers.shutdown(wait=session is None or not session.engine.abandoned, cancel_futures=True)
+        # Of a run that was stopped the calls have been heard of, or given up; nobody wants the answers to reads.
+        workers.shutdown(wait=session is None or not session.engine.stopping, cancel_futures=True)
         if lock is not None:
             lock.release()
 

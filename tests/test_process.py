@@ -195,13 +195,20 @@ def test_interrupted_while_it_looks_it_says_how_to_go_on(shell: Shell, which: si
 
 
 def test_interrupted_twice_it_ends_at_once_and_the_same_command_finishes(whole: Census, shell: Shell) -> None:
+    def hangs() -> bool:
+        """Tell whether a call is under way to which no answer comes."""
+        before = shell.state().read_bytes()
+        time.sleep(0.5)
+        return before == shell.state().read_bytes() and b'"done": null' in before
+
     with shell.started("provision", "dev", "-v") as running:
-        read_until(running, "called", 3)
-        shell.order("/provisioner/faults", latency=2 * PATIENCE)
         read_until(running, "calling", 1)
-        for _ in range(2):
-            running.send_signal(signal.SIGINT)
-            time.sleep(0.5)
+        shell.order("/provisioner/faults", latency=2 * PATIENCE)
+        eventually(hangs, "a call without an answer")
+        running.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            running.wait(timeout=1)
+        running.send_signal(signal.SIGINT)
         stdout, _ = running.communicate(timeout=PATIENCE / 2)
     shell.order("/provisioner/faults")
     assert running.returncode == 130
