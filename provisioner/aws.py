@@ -61,8 +61,13 @@ _ABROAD: dict[str, dict[str, Any]] = {
 """Services that are asked elsewhere than in the stack's region: the price list of all regions is told in three of
 them only (botocore's endpoints), and is not worth waiting for."""
 
-_CONTINUED = ("NextToken", "Marker")
-"""By what an answer of EC2 and of RDS, and the question after it, name the next page."""
+_CONTINUED = {"NextToken": "NextToken", "nextToken": "nextToken", "Marker": "Marker", "NextMarker": "Marker"}
+"""By what an answer names the next page, and by what the question after it does: EC2 and others, CloudWatch Logs, RDS
+and IAM, KMS."""
+_TOKENS = ("ClientToken", "CreatorRequestId")
+"""What a create takes to be made once however often it is sent; the second is AWS Backup's."""
+_NEWBORNS = {"create_key": ("KeyMetadata", "Arn"), "create_flow_logs": ("FlowLogIds", 0)}
+"""Where an answer tells the id of what was made, as far as that is not by the noun of the operation."""
 
 
 def options(parallelism: int) -> Config:
@@ -189,8 +194,9 @@ class Aws:
         """
         client = self.client(call.service)
         params = dict(call.params)
-        if call.creates and "ClientToken" in _operation(client, call.method).input_shape.members:
-            params["ClientToken"] = token
+        if call.creates:
+            taken = _operation(client, call.method).input_shape.members
+            params |= {name: token for name in _TOKENS if name in taken}
 
         def send() -> Any:
             self._performing.now = True
@@ -265,7 +271,7 @@ class Aws:
         while True:
             response = self._send(client, operation, {**params, **page})
             items += response.get(listed, ())
-            following = {key: response[key] for key in _CONTINUED if response.get(key)}
+            following = {asked: response[told] for told, asked in _CONTINUED.items() if response.get(told)}
             if not following:
                 return tuple(items)
             if following == page:
@@ -331,6 +337,11 @@ class View:
 
 def newborn_id(call: Call, response: Mapping[str, Any]) -> str:
     """Read the id of what an EC2 create made from its answer, "" where there is none to read."""
+    if path := _NEWBORNS.get(call.method):
+        found: Any = response
+        for key in path:
+            found = found[key]
+        return str(found)
     noun = "".join(word.capitalize() for word in call.method.split("_")[1:])
     for holder in (response.get(noun), response):
         for key in (f"{noun}Id", "GroupId", "AllocationId"):

@@ -11,11 +11,14 @@ from pathlib import Path
 
 from provisioner.config import load, names
 from provisioner.page import ConfigError
-from provisioner.settings import Settings
+from provisioner.settings import HARDENED, Settings
 from provisioner.terms import Check, Objection
+from provisioner.words import shown
 
 BACKUPS = 7
 """Days of backups below which production is warned."""
+POSTGRES = 5432
+"""PostgreSQL's usual port."""
 
 
 def checks(settings: Settings, cidr: str, config_dir: Path) -> Iterator[Check]:
@@ -24,6 +27,8 @@ def checks(settings: Settings, cidr: str, config_dir: Path) -> Iterator[Check]:
     yield _apart_from_others(settings, cidr, config_dir)
     if settings.production:
         yield _keeps_its_data(settings)
+    if settings.hardened:
+        yield _is_hard(settings)
 
 
 def _apart_from_peers(settings: Settings, cidr: str) -> Check:
@@ -66,6 +71,21 @@ def _free(cidr: str, taken: Iterable[str]) -> str:
         if not any(candidate.overlaps(each) for each in ranges) and str(candidate) != cidr:
             return f'write cidr = "{candidate}" or another range that is free'
     return "write another range"
+
+
+def _is_hard(settings: Settings) -> Check:
+    """Object to what the file says against its own ``hardened = true``."""
+    database = settings.database
+    if database is None:
+        return
+    for key, least in HARDENED.items():
+        value = getattr(database, key)
+        if value < least:
+            what = f"a hardened database has {shown(least)} and the file says {shown(value)}"
+            yield Objection(f"database.{key}", what, f"write {shown(least)}, or hardened = false")
+    if not settings.implied("database", "port") and database.port == POSTGRES:
+        what = f"{POSTGRES} is where everybody looks for a hardened database first"
+        yield Objection("database.port", what, "leave it out, or write another, before it is built", "warning")
 
 
 def _keeps_its_data(settings: Settings) -> Check:

@@ -84,8 +84,8 @@ def toward_wish(step: Step, live: Live | None, past: Past, now: float, window: f
         return shows
     if live.broken:
         return _act(step, step.teardown(live), past, now, window)
-    if live.busy or live.leaving:
-        return _wait(step, live.busy or "deleting", past, now)
+    if live.busy:
+        return _wait(step, live.busy, past, now)
     return _act(step, step.provision(live), past, now, window, live)
 
 
@@ -93,7 +93,7 @@ def toward_nothing(step: Step, live: Live | None, past: Past, now: float, window
     """Decide what brings a step nearer to being gone; what is foreign is left alone."""
     if live is None:
         return _unseen(past, now, window) or Settled()
-    if live.foreign or live.leaving:
+    if live.foreign or live.leaving or live.needed_by:
         return Settled()
     if live.busy:
         return _wait(step, live.busy, past, now)
@@ -149,7 +149,7 @@ def status(step: Step, live: Live | None) -> Status:
         return "foreign"
     if live.broken:
         return "broken"
-    if live.busy or live.leaving:
+    if live.busy:
         return "busy"
     done = standing(step, live) is None and next(step.provision(live), None) is None
     return "settled" if done else "differs"

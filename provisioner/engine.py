@@ -5,7 +5,7 @@ Knows no resource, prints nothing, and leaves the running to the loop.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +50,24 @@ class Sight:
     @property
     def leftovers(self) -> frozenset[str]:
         return frozenset(name for name, seen in self.seen.items() if seen.leftover)
+
+    def used(self, going: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Say of what is to go which steps that stay refer to it, as far as AWS would let it go all the same."""
+        staying = sorted(self.needs.keys() - set(going))
+        users = {name: tuple(each for each in staying if name in self.needs[each]) for name in going}
+        return {name: names for name, names in users.items() if names and not self.wishes[name].guarded}
+
+    def kept(self, going: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """Say of what is to go, dependents first, what it stays for, if so: what it stays for keeps what that needs."""
+        found = self.used(going)
+        for name in reversed(graph.ordered(self.needs)):
+            live = self.seen[name].live if name in going else None
+            if live is None or live.foreign or live.leaving:
+                continue
+            dependents = sorted(each for each in found if name in self.needs[each])
+            if reasons := (*live.needed_by, *found.get(name, ()), *dependents):
+                found[name] = reasons
+        return found
 
 
 @dataclass(kw_only=True)
@@ -130,6 +148,7 @@ class Engine(Wiring):
         needs = {name: sight.needs[name] & names for name in leaving}
         ids = {name: str(seen.live.id) for name, seen in sight.seen.items() if seen.live is not None}
         run = Run(self, leaving, graph.reversed_edges(needs), decide.toward_nothing, set(leaving), ids=ids, since=since)
+        run.used = sight.used(names)
         return run.go()
 
     def _leftovers(self, wishes: Mapping[str, Step], since: int) -> tuple[dict[str, Step], list[Failure]]:

@@ -16,7 +16,9 @@ from typing import Any, ClassVar, Protocol, Self, TypeAlias, TypeVar
 from provisioner.terms import Burdens, Check, Quantity, Quota
 
 S = TypeVar("S", bound="Step")
-_PARTS = frozenset({"create_tags", "create_route"})
+_PARTS = frozenset(
+    {"create_tags", "create_route", "create_alias", "create_network_acl_entry", "create_backup_selection"}
+)
 """What AWS calls creating and is a part of something that is there."""
 _CIRCUMSTANCES = frozenset({"name", "stack", "implied"})
 """Fields of a step that are none of its specification."""
@@ -134,7 +136,11 @@ class Live:
     foreign: str = ""
     """The command that would tag it as ours, if it has our name and not our tags."""
     leaving: bool = False
-    """Its deletion is accepted, nothing is left to call and dependents are released."""
+    """Its deletion is accepted, nothing is left to call and dependents are released. What is not busy with it can
+    still be taken back: a key in its window."""
+    needed_by: Sequence[str] = ()
+    """What outlives the teardown and needs it, so that it stays; set by the engine, from ``burdens`` and from what
+    stays and refers to it, before ``remains``."""
     contents: Sequence[Any] = ()
     """What ``burdens`` found inside; set by the engine before ``teardown``."""
 
@@ -203,6 +209,9 @@ class Step:
     """Whether it has no life of its own and goes with the resource it belongs to."""
     holds_data: ClassVar[bool] = False
     """Whether its loss loses data: such a resource is never replaced, and leaves only by an explicit flag."""
+    guarded: ClassVar[bool] = True
+    """Whether AWS refuses to delete it while something uses it; else it stays as long as a step that stays refers to
+    it."""
     patience: ClassVar[float] = 1800.0
     """Seconds it may be busy before the run gives up waiting for it."""
     listing: ClassVar[str] = ""
@@ -270,7 +279,7 @@ class Step:
         return iter(())
 
     def remains(self, live: Live) -> str:
-        """Name what its teardown leaves behind on purpose (a final snapshot), "" if nothing."""
+        """Name what its teardown leaves behind on purpose (a final snapshot, itself where it stays), "" if nothing."""
         return ""
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:

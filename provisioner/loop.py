@@ -53,6 +53,8 @@ class Run:
             name: Course.begun(wish, since, wiring.journal.record(name), wiring.clock.now())
             for name, wish in wishes.items()
         }
+        self.used: Mapping[str, tuple[str, ...]] = {}
+        """Which steps that stay refer to one that is to go, and keep it."""
         self.results: dict[str, Result] = {}
         self.ids: dict[str, str] = dict(ids or {})
         self.failures: list[Failure] = []
@@ -83,7 +85,7 @@ class Run:
             remains=tuple(
                 course.remains
                 for name, course in self.courses.items()
-                if self.results.get(name) == "gone" and course.remains
+                if self.results.get(name) in ("gone", "kept") and course.remains
             ),
             interrupted=self.interrupted,
         )
@@ -164,6 +166,9 @@ class Run:
             # Interrupted between two tries it has neither been seen nor failed.
             return None if self.stopping and given_up else self._fail(course, _failure(message.error))
         course.step, course.live, course.burdens = message.step, message.live, message.burdens
+        needed_by = (*course.burdens.needed_by, *self.used.get(message.name, ()), *self._kept_dependents(message.name))
+        if course.live is not None and needed_by:
+            course.live = replace(course.live, needed_by=needed_by)
         if course.live is not None and isinstance(course.live.id, str):
             self.ids[message.name] = course.inherited = course.live.id
             course.seen = True
@@ -180,6 +185,10 @@ class Run:
         except Exception as error:
             return self._fail(course, _failure(error))
         return self._follow(course, decision)
+
+    def _kept_dependents(self, name: str) -> tuple[str, ...]:
+        """Name what stays and refers to it: what that needs stays as well."""
+        return tuple(need for need in sorted(self.needs[name]) if self.tearing and self.results.get(need) == "kept")
 
     def _looked_at_twins(self, course: Course, error: Ambiguous) -> None:
         """Have what was created in vain removed, unless something of ours may hang on it already."""
@@ -211,11 +220,11 @@ class Run:
 
     def _finish(self, course: Course) -> None:
         name, journal = course.wish.name, self.wiring.journal
-        gone = self.tearing
-        self.results[name] = "gone" if gone else "settled"
+        stays = course.live is not None and not course.live.leaving and bool(course.live.needed_by)
+        self.results[name] = "kept" if stays else "gone" if self.tearing else "settled"
         if self.policy is only_look:
             return
-        if gone:
+        if self.results[name] == "gone":
             journal.gone(name)
             self._tell("gone", name)
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -61,15 +61,18 @@ def provision(sight: Sight) -> list[Planned]:
     """Plan the way to what the blueprint wants, what left it last."""
     ids = known_ids(sight)
     wanted = [name for name in sight.seen if name not in sight.leftovers]
-    left = [name for name in reversed(graph.ordered(sight.needs)) if name in sight.leftovers]
-    return [_toward_wish(sight.seen[name], ids) for name in wanted] + [
-        _toward_nothing(sight.seen[name], "left the environment file", "left") for name in left
-    ]
+    left = _gone(sight, sight.leftovers, "left the environment file", "left")
+    return [_toward_wish(sight.seen[name], ids) for name in wanted] + left
 
 
 def teardown(sight: Sight) -> list[Planned]:
     """Plan the way to nothing, dependents first."""
-    return [_toward_nothing(sight.seen[name], "teardown", "teardown") for name in reversed(graph.ordered(sight.needs))]
+    return _gone(sight, sight.seen.keys(), "teardown", "teardown")
+
+
+def _gone(sight: Sight, going: Collection[str], why: str, cause: Cause) -> list[Planned]:
+    kept, names = sight.kept(going), reversed(graph.ordered(sight.needs))
+    return [_toward_nothing(sight.seen[name], why, cause, kept.get(name, ())) for name in names if name in going]
 
 
 def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Objection]:
@@ -140,8 +143,11 @@ def _causes(status: Status, found: tuple[Change, ...]) -> tuple[Cause, ...]:
     return tuple(cause for cause in CAUSES if cause in named) if named else tuple(filter(None, [other.get(status)]))
 
 
-def _toward_nothing(seen: Seen, why: str, cause: Cause) -> Planned:
+def _toward_nothing(seen: Seen, why: str, cause: Cause, kept_for: Sequence[str] = ()) -> Planned:
     live = seen.live
+    if kept_for and live:
+        stays = f"stays, for {' and '.join(kept_for)}"
+        return Planned(step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=stays, calls=())
     if seen.strangers:
         held = "; ".join(each.what for each in seen.strangers)
         return Planned(step=seen.step.name, kind=seen.step.kind, status="busy", reason=held, calls=())

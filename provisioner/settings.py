@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from provisioner.kit import Stack
@@ -19,6 +20,10 @@ from provisioner.words import either, shown
 ENVIRONMENT = "[a-z][a-z0-9]{0,11}"
 STACK_LENGTH = 35
 """What a stack's name may have, so that every name made of it fits; a bucket's has an account and a region besides."""
+HARDENED: Mapping[str, Any] = MappingProxyType({"instances": 2, "backup_days": 14, "deletion_protection": True})
+"""What a hardened database has where the file does not say; less is refused."""
+HARDENED_PORT = 5433
+"""Where a hardened database listens where the file does not say: not where everybody looks first."""
 PRIVATE = tuple(map(IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 RESERVED = frozenset({"admin", "postgres", "rdsadmin", "template0", "template1"}).union(
     re.findall(
@@ -199,6 +204,37 @@ class Database(Table):
         return value
 
 
+Switch: TypeAlias = bool | None
+"""On, off, or as ``hardened`` says."""
+Retention: TypeAlias = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2557, 3653]
+"""Days for which CloudWatch can be told to keep logs. CloudWatch Logs API, PutRetentionPolicy."""
+
+
+class Security(Table):
+    """What a hardened environment has beyond the rest, each by a switch of its own; absent: as ``hardened`` says."""
+
+    own_key: Switch = None
+    """A KMS key of the stack's own, with rotation, for bucket, database, logs and the master password."""
+    network_acls: Switch = None
+    """Network ACLs of the subnets' own; the one that AWS gives every network then lets nothing through."""
+    flow_logs: Switch = None
+    """A log of who talked to whom in the network."""
+    access_logs: Switch = None
+    """A second bucket, with a log of who asked the first one for what."""
+    bucket_events: Switch = None
+    """Whether the bucket tells EventBridge what happens to its objects."""
+    backup_plan: Switch = None
+    """Daily copies of the database in a vault of its own, which outlive it."""
+    enhanced_monitoring: Switch = None
+    """Metrics of the database's operating system, every minute."""
+    performance_insights: Switch = None
+    """What the database waits for, kept for seven days."""
+    alerts: Switch = None
+    """A topic that is told when the database fails, is changed or maintained; encrypted, so it takes own_key."""
+    log_days: Retention | None = None
+    """Days the logs are kept; absent: 365 of a hardened environment, else 30."""
+
+
 class Settings(Table):
     """What one environment is to be."""
 
@@ -221,9 +257,12 @@ class Settings(Table):
     """The accounts it may be built in; absent: any."""
     production: bool = False
     """Whether what would endanger its data is refused."""
+    hardened: bool = False
+    """Whether it passes the public security benchmarks; what that takes is in the table security, by switch."""
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=40)] = Field(default_factory=dict)
     """Tags of every resource, beside those that mark it as this stack's."""
     network: Network = Field(default_factory=Network)
+    security: Security = Field(default_factory=Security)
     bucket: Bucket | None = None
     database: Database | None = None
 
@@ -238,10 +277,69 @@ class Settings(Table):
                 raise _fault(what, f"make it at most {limit}", where="suffix" if suffix else "project")
         return suffix
 
+    @model_validator(mode="before")
+    @classmethod
+    def _hardened_database(cls, document: Any) -> Any:
+        """Let a hardened database be one where the file does not say."""
+        database = document.get("database") if isinstance(document, dict) else None
+        if isinstance(database, dict) and document.get("hardened") is True:
+            return {**document, "database": {**HARDENED, **database}}
+        return document
+
+    @field_validator("bucket")
+    @classmethod
+    def _log_bucket_has_a_name(cls, bucket: Bucket | None, info: ValidationInfo) -> Bucket | None:
+        given = info.data
+        security, hardened = given.get("security", Security()), given.get("hardened", False)
+        wanted = hardened if security.access_logs is None else security.access_logs
+        if bucket and wanted and {"project", "environment", "suffix", "region"} <= given.keys():
+            stack = Stack(project=given["project"], environment=given["environment"], suffix=given["suffix"])
+            limit = 63 - len("-logs-123456789012-") - len(given["region"])
+            if len(stack.name) > limit:
+                what = f"{stack.name} has {len(stack.name)} characters, too many for the name of a log bucket"
+                remedy = f"make it at most {limit}, or write access_logs = false"
+                raise _fault(what, remedy, where="security.access_logs")
+        return bucket
+
+    @field_validator("security")
+    @classmethod
+    def _encrypted_alerts(cls, security: Security, info: ValidationInfo) -> Security:
+        """Refuse alerts without a key: AWS's own key of SNS lets RDS write nothing (Aurora User Guide, "Granting
+        permissions to publish notifications to an Amazon SNS topic")."""
+        hardened = info.data.get("hardened", False)
+        wanted = [hardened if each is None else each for each in (security.alerts, security.own_key)]
+        if wanted == [True, False]:
+            remedy = "write own_key = true, or alerts = false"
+            raise _fault("the topic is encrypted and there is no key", remedy, where="security.alerts")
+        return security
+
+    def has(self, switch: str) -> bool:
+        """Tell whether a part of the table security is wanted."""
+        value: Switch = getattr(self.security, switch)
+        return self.hardened if value is None else value
+
+    @property
+    def log_days(self) -> int:
+        """How long logs are kept."""
+        return self.security.log_days or (365 if self.hardened else 30)
+
+    @property
+    def port(self) -> int:
+        """Where a database that does not stand yet is to listen; 0 without one."""
+        if self.database is None:
+            return 0
+        return HARDENED_PORT if self.hardened and self.implied("database", "port") else self.database.port
+
     def implied(self, section: str, *keys: str) -> frozenset[str]:
         """Tell which of these keys of a table the file does not name; ``""`` stands for the keys above all tables."""
         table = getattr(self, section) if section else self
         return frozenset(keys) - (table.model_fields_set if table else frozenset())
 
 
-TABLES: Mapping[str, type[Table]] = {"": Settings, "network": Network, "bucket": Bucket, "database": Database}
+TABLES: Mapping[str, type[Table]] = {
+    "": Settings,
+    "network": Network,
+    "security": Security,
+    "bucket": Bucket,
+    "database": Database,
+}

@@ -69,7 +69,7 @@ def choose(settings: Settings, stack: Stack, aws: Reader, recall: Recall, worker
         version = _version(wanted, running.get("version"), newest.result if newest else lambda: _newest(wanted, aws))
         fitting = places.result().get(version) if places else None
         kept = running.get("port") if settings.implied("database", "port") else None
-        port = kept or settings.database.port
+        port = kept or settings.port
     chosen = _zones(taken.result(), zones.result(), fitting)
     short = () if len(chosen) == settings.network.zones else (_too_few(stack.region, len(zones.result())),)
     return Choices(zones=chosen, cidr=cidr.result(), version=version, port=port, objections=short)

@@ -74,3 +74,5 @@ class Burdens:
     """What forbids the teardown of the stack, each with the flag that lifts it."""
     strangers: Sequence[Objection] = ()
     """What others have put in or on it: this resource cannot go before that, the rest of the stack can."""
+    needed_by: Sequence[str] = ()
+    """What outlives the teardown and is of no use without it (a final snapshot needs its key): it stays on purpose."""

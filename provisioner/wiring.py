@@ -14,7 +14,7 @@ from provisioner.events import Listener
 from provisioner.kit import Call, Stack
 from state.record import Record
 
-Result = Literal["settled", "gone", "failed", "blocked", "interrupted"]
+Result = Literal["settled", "gone", "kept", "failed", "blocked", "interrupted"]
 
 
 class Journal(Protocol):

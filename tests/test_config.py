@@ -17,11 +17,12 @@ from pydantic_core import PydanticUndefined
 
 from provisioner.config import load, names
 from provisioner.page import ConfigError
-from provisioner.settings import TABLES, Database, Settings
+from provisioner.settings import TABLES, Database, Security, Settings
 
 CHECKOUT = Path(__file__).parent.parent
 ENVIRONMENTS = CHECKOUT / "environments"
 HEAD = 'project = "acme"\nregion = "us-east-1"\n'
+LONG = "a" * 29
 CAPACITY = "[database]\nmin_acu = 0\nmax_acu = 1\n"
 
 
@@ -93,6 +94,13 @@ FAULTS = {
     HEAD + '[network]\nzones = "2"': 'network.zones: "2" is not allowed; write 2 or 3',
     HEAD + '[network]\nnat = "perzone"': 'network.nat: "perzone" is not allowed; write "none", "single" or "per-zone"',
     HEAD + "[network]\nnat = false": 'network.nat: false is not allowed; write "none", "single" or "per-zone"',
+    # security
+    HEAD + '[security]\nflow_logs = "yes"': 'security.flow_logs: "yes" is neither true nor false; write true or false',
+    HEAD + "[security]\nlog_days = 31": "security.log_days: 31 is not allowed; write 1, 3, 5, 7, 14, 30, 60, 90, 120",
+    HEAD + "[security]\nalerts = true": "security.alerts: the topic is encrypted and there is no key; write own_key =",
+    HEAD + "hardened = true\n[security]\nown_key = false": "security.alerts: the topic is encrypted",
+    f'project = "{LONG}"\nregion = "ap-southeast-1"\n[security]\naccess_logs = true\n[bucket]': "security.access_logs: "
+    f"{LONG}-qa has 32 characters, too many for the name of a log bucket; make it at most 31, or write",
     # bucket
     HEAD + '[bucket]\nkeep_data = "yes"': 'bucket.keep_data: "yes" is neither true nor false; write true or false',
     HEAD + "[bucket]\nkeep_data = 1": "bucket.keep_data: 1 is neither true nor false; write true or false",
@@ -254,8 +262,10 @@ def test_the_least_file_gives_the_defaults(tmp_path: Path) -> None:
         "budget": None,
         "accounts": None,
         "production": False,
+        "hardened": False,
         "tags": {},
         "network": {"cidr": "10.0.0.0/16", "zones": 2, "nat": "none", "peers": ()},
+        "security": dict.fromkeys(Security.model_fields),
         "bucket": None,
         "database": None,
     }
@@ -425,7 +435,7 @@ def test_prod_survives_a_zone_and_a_careless_teardown() -> None:
 
 def documented(key: str, default: Any) -> str:
     if default is PydanticUndefined:
-        return {"tags": "`{}`", "network": "its defaults"}.get(key, "required")
+        return {"tags": "`{}`", "network": "its defaults", "security": "its defaults"}.get(key, "required")
     return "absent" if default is None else f"`{json.dumps(default)}`"
 
 

@@ -204,7 +204,8 @@ MOVED = Live("vol-1", {"size": 10, "zone": "b"})
             live=replace(EXACT, busy="creating"),
             past=Past(awaited="creating", since=NOW - 600),
         ),
-        Row("what is leaving is waited for", "asleep 1: deleting", live=replace(EXACT, leaving=True)),
+        Row("what is leaving is waited for", "asleep 1: deleting", live=replace(EXACT, busy="deleting", leaving=True)),
+        Row("what can still be taken back is no obstacle", "settled", live=replace(EXACT, leaving=True)),
         Row(
             "what has our name and not our tags is refused with the command that takes it over",
             "Foreign | vol-1 stands in the place of shop-dev-disk and has not the tags of this stack"
@@ -293,6 +294,7 @@ def test_toward_the_wish(row: Row) -> None:
         Row("what AWS could not change in place is torn down", "act delete_volume", live=MOVED),
         Row("what is foreign is left alone and holds nothing up", "settled", live=FOREIGN),
         Row("what AWS has accepted to delete holds nothing up", "settled", live=replace(EXACT, leaving=True)),
+        Row("what outlives the teardown keeps what it needs", "settled", live=replace(EXACT, needed_by=("a copy",))),
         Row(
             "what is busy is waited for before it is deleted",
             "asleep 1: modifying",
@@ -370,7 +372,7 @@ def test_what_stands_in_the_way_for_good_is_told_before_anything_is_waited_for(
         (Live("vol-1", {"size": 5}), "differs"),
         (MOVED, "differs"),
         (replace(EXACT, busy="creating"), "busy"),
-        (replace(EXACT, leaving=True), "busy"),
+        (replace(EXACT, busy="deleting", leaving=True), "busy"),
         (replace(BROKEN, busy="rebooting"), "broken"),
         (replace(BROKEN, foreign="aws ..."), "foreign"),
         (Live("vol-1"), "settled"),

@@ -147,7 +147,9 @@ def sight(live: Live | None, **seen: Any) -> Sight:
         (Live("v-1"), "settled", "teardown", 3),
         (Live("v-1", broken="out of order"), "broken", "teardown", 3),
         (Live("v-1", busy="modifying"), "busy", "modifying", 0),
+        (Live("v-1", busy="deleting", leaving=True), "busy", "deleting", 0),
         (Live("v-1", leaving=True), "busy", "deleting", 0),
+        (Live("v-1", needed_by=("a copy",)), "settled", "stays, for a copy", 0),
         (Live("v-1", foreign="aws ..."), "foreign", "not ours", 0),
     ],
 )
@@ -164,7 +166,7 @@ def test_a_teardown_touches_neither_what_is_foreign_nor_what_is_busy(
         (None, "absent", "new"),
         (Live("v-1"), "settled", ""),
         (Live("v-1", busy="modifying"), "busy", "modifying"),
-        (Live("v-1", leaving=True), "busy", "deleting"),
+        (Live("v-1", busy="deleting", leaving=True), "busy", "deleting"),
         (Live("v-1", broken="out of order"), "broken", "out of order"),
         (Live("v-1", foreign="aws ..."), "foreign", "not ours"),
     ],
