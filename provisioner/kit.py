@@ -241,11 +241,15 @@ class Step:
 
     def differences(self, live: Live) -> frozenset[str]:
         """Name the fields in which what is there is not what is wanted; tags others added are none of ours."""
+        return self._unlike(live) - self.kept(live)
+
+    def kept(self, live: Live) -> frozenset[str]:
+        """Name the fixed fields that the file does not name and in which a newborn would be otherwise: they stay."""
+        return self._unlike(live) & self.fixed & self.implied
+
+    def _unlike(self, live: Live) -> frozenset[str]:
         wanted = {f.name: getattr(self, f.name) for f in fields(self)} | {"tags": self.labels}
-        kept = self.fixed & self.implied
-        return frozenset(
-            key for key, found in live.facts.items() if key in wanted and wanted[key] != found and key not in kept
-        )
+        return frozenset(key for key, found in live.facts.items() if key in wanted and wanted[key] != found)
 
     def costs(self) -> Iterator[Quantity]:
         """Say what it uses in a month that is paid for, as specified. Pure; a need is read where it is a step."""

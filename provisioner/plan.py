@@ -44,6 +44,8 @@ class Planned:
     """Why it is not as it should be, in the order of CAUSES; empty where it is, or where that is not ours to say."""
     changes: tuple[Change, ...] = ()
     """What is not as it was or as it is wanted, field by field."""
+    kept: tuple[str, ...] = ()
+    """Fixed fields the file does not name in which it stays as it was built, though a newborn would be otherwise."""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -54,6 +56,7 @@ class Planned:
             "causes": list(self.causes),
             "changes": [change.as_json() for change in self.changes],
             "calls": [{"operation": call.operation, "params": changes.plain(call.params)} for call in self.calls],
+            **({"kept": list(self.kept)} if self.kept else {}),
         }
 
 
@@ -126,6 +129,7 @@ def _toward_wish(seen: Seen, ids: Mapping[str, str]) -> Planned:
         calls=calls,
         causes=_causes(status, found),
         changes=found,
+        kept=tuple(sorted(seen.step.kept(seen.live))) if seen.live else (),
     )
 
 

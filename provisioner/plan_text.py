@@ -47,7 +47,8 @@ def plan_text(
     lines = [f"{stack} on {target} in {region}", ""]
     for each in plan:
         lines += planned_lines(each, seconds.get(each.step, 0.0))
-    quiet = [each.step for each in plan if each.status == "settled" and not each.calls]
+    quiet = [each.step for each in plan if each.status == "settled" and not (each.calls or each.reason)]
+    lines += [line for each in plan if each.kept for line in hanging(_kept(each), WIDTH)]
     if quiet and tearing:
         lines.append(f"Gone with what they belong to: {', '.join(quiet)}.")
     elif quiet:
@@ -79,6 +80,8 @@ def plan_json(
 
 def planned_lines(each: Planned, seconds: float = 0.0) -> list[str]:
     """Tell what one step would have done to it; nothing where it is as it should be or not there."""
+    if not each.calls and each.status == "settled" and each.reason:
+        return [*hanging(f"= {each.step} ({each.kind}): {each.reason}", WIDTH), ""]
     if not each.calls and each.status in ("settled", "absent"):
         return []
     mark = {"absent": "+", "differs": "~", "broken": "!"}.get(each.status, "-") if each.calls else "!"
@@ -93,6 +96,12 @@ def _why(each: Planned) -> str:
     if each.calls and each.status == "broken" and "broken" in each.causes:
         return f"broken and to be replaced: {each.reason}"
     return each.reason if each.calls and each.status != "broken" else f"{each.status}, {each.reason}"
+
+
+def _kept(each: Planned) -> str:
+    verb = "stays" if len(each.kept) == 1 else "stay"
+    how = "AWS cannot change it in place, and the file does not name it"
+    return f"{each.step}: {', '.join(each.kept)} {verb} as built ({how})."
 
 
 def _caused(each: Planned) -> Iterator[str]:

@@ -100,7 +100,7 @@ FAULTS = {
     HEAD + "[security]\nalerts = true": "security.alerts: the topic is encrypted and there is no key; write own_key =",
     HEAD + "hardened = true\n[security]\nown_key = false": "security.alerts: the topic is encrypted",
     f'project = "{LONG}"\nregion = "ap-southeast-1"\n[security]\naccess_logs = true\n[bucket]': "security.access_logs: "
-    f"{LONG}-qa has 32 characters, too many for the name of a log bucket; make it at most 31, or write",
+    f"{LONG}-qa has 32 characters, too many for the name of a log bucket; make it at most 30, or write",
     # bucket
     HEAD + '[bucket]\nkeep_data = "yes"': 'bucket.keep_data: "yes" is neither true nor false; write true or false',
     HEAD + "[bucket]\nkeep_data = 1": "bucket.keep_data: 1 is neither true nor false; write true or false",

@@ -177,7 +177,7 @@ class Bench:
             journal=Journal.open(self.path, HERE, rename),
             clock=self.clock,
             workers=Inline(),
-            kinds={"Thing": Thing, "Treasure": Treasure, "Chest": Chest},
+            kinds={kind.__name__: kind for kind in (Thing, Treasure, Chest, Keepsake)},
             stack=STACK,
             tell=self.events.append,
             window=window,
@@ -606,6 +606,50 @@ class Chest(Thing):
 
     def remains(self, live: Live) -> str:
         return f"a receipt of {live.id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keepsake(Thing):
+    """A thing that AWS would delete from under whatever uses it, and that somebody may need longer than the stack."""
+
+    needed: list[str] = field(default_factory=list)
+    guarded = False
+
+    def burdens(self, aws: Reader, live: Live) -> Burdens:
+        return Burdens(needed_by=tuple(self.needed))
+
+    def remains(self, live: Live) -> str:
+        return f"{live.id}, for {' and '.join(live.needed_by)}" if live.needed_by else ""
+
+
+def test_what_outlives_a_teardown_keeps_what_it_needs_and_that_is_told(bench: Bench) -> None:
+    key = Keepsake(name="key", stack=STACK, needed=["a copy"])
+    door = thing("door", key)
+    bench.provision(key, door)
+    outcome = bench.teardown(key, door)
+    assert outcome.results == {"door": "gone", "key": "kept"}
+    assert outcome.remains == ("thing-1, for a copy",)
+    assert bench.written["key"]["status"] == "settled"
+    key.needed.clear()
+    assert bench.teardown(key).results == {"key": "gone"}
+    assert bench.cloud.performed[-1] == "delete key"
+
+
+def test_what_stays_keeps_what_it_refers_to(bench: Bench) -> None:
+    key = Keepsake(name="key", stack=STACK)
+    vault = Keepsake(name="vault", stack=STACK, needs=(key,), needed=["two copies"])
+    bench.provision(key, vault)
+    outcome = bench.teardown(key, vault)
+    assert outcome.results == {"vault": "kept", "key": "kept"}
+    assert outcome.remains == ("thing-2, for two copies", "thing-1, for vault")
+    assert "delete" not in " ".join(bench.cloud.performed)
+
+
+def test_what_left_the_file_and_is_still_used_stays_where_aws_would_not_refuse(bench: Bench) -> None:
+    key = Keepsake(name="key", stack=STACK)
+    bench.provision(key, thing("door", key))
+    assert bench.provision(thing("door", key)).results == {"door": "settled", "key": "kept"}
+    assert bench.provision().results["key"] == "gone"
 
 
 def test_a_create_repeated_by_the_same_run_carries_the_same_token(bench: Bench) -> None:

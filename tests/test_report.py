@@ -292,7 +292,7 @@ def test_a_leftover_that_only_the_state_knows_is_absent() -> None:
 
 
 def test_what_is_being_deleted_is_said_to_be() -> None:
-    row = report.status_json(look((VPC, Live("vpc-1", leaving=True))), "acme-dev")["steps"][0]
+    row = report.status_json(look((VPC, Live("vpc-1", busy="deleting", leaving=True))), "acme-dev")["steps"][0]
     assert (row["status"], row["detail"]) == ("busy", "deleting")
 
 
