@@ -43,9 +43,10 @@ LAYERS = (
     {"provisioner.aws", "provisioner.config"},
     {"provisioner.settings"},
     {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
-    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"},
+    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"}
+    | {"provisioner.border"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
-    {"provisioner.terms"},
+    {"provisioner.terms", "provisioner.redaction"},
     {"provisioner"},
 )
 """From what knows most to what knows nothing: a module knows only those below it."""
