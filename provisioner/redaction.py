@@ -29,7 +29,7 @@ _PAIR = re.compile(
     r"(?!(?:true|false|null|none)\b)(?:(?P<mark>[\"'])[^\"']*|[^\s,;&}\"']+)",
     re.IGNORECASE,
 )
-_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+_KEY_ID = re.compile(r"(?<![A-Z0-9])(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])")
 _BASE64 = "[A-Za-z0-9/+]"
 _KEY = re.compile(
     rf"(?<!{_BASE64})(?={_BASE64}*[a-z])(?={_BASE64}*[A-Z])(?={_BASE64}*\d)"
