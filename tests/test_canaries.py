@@ -146,7 +146,7 @@ def clusters(shell: Shell) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("value", [KEY_ID, KEY, OTHER_KEY, "/".join([TOKEN[:100], TOKEN[:100]])])
 def test_a_tag_that_is_a_credential_is_refused_without_being_told(shell: Shell, value: str) -> None:
-    shell.edit("dev", "[tags]\n", f'[tags]\nticket = "{value}"\n')
+    shell.edit("dev", 'team = "platform"\n', f'team = "platform"\nticket = "{value}"\n')
     result = shell.run("plan", "dev")
     assert result.exit_code == 2
     assert "tags.ticket: it looks like a key or a token of AWS; leave it out" in result.stderr
