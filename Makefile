@@ -17,7 +17,7 @@ $(error ENV is missing; type: make $(firstword $(filter $(ENVIRONMENTS),$(MAKECM
 endif
 endif
 
-.PHONY: help install gone $(ENVIRONMENTS) test crash soak check cover bench
+.PHONY: help install gone $(ENVIRONMENTS) test crash soak check audit cover bench
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -57,6 +57,11 @@ check: .venv/installed ## Run the linters and check the types
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy
+
+audit: ## Look the pinned packages up among known vulnerabilities; needs the network, installs nothing here
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(PYTHON) -m venv "$$folder" \
+		&& "$$folder/bin/pip" install --quiet pip-audit \
+		&& "$$folder/bin/pip-audit" --requirement constraints.txt --strict --no-deps --disable-pip $(value ARGS)
 
 cover: .venv/installed ## Run what make test runs and show which branches that misses
 	@.venv/bin/python -m coverage erase

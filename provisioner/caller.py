@@ -5,7 +5,6 @@ Knows no single command, no option, and not how a terminal asks.
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import sys
@@ -13,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from provisioner import cost as costing
 from provisioner import log, notice, preflight, report
 from provisioner import plan as planning
-from provisioner.bill import Estimate, plan_lines
+from provisioner.border import document, screened
 from provisioner.config import page
 from provisioner.engine import Sight
 from provisioner.errors import LOCKED_OUT
@@ -28,6 +26,9 @@ from provisioner.plan import Planned
 from provisioner.preflight import Findings
 from provisioner.prices import Prices
 from provisioner.session import Connect, Request, Session, opened
+
+if TYPE_CHECKING:
+    from provisioner.bill import Estimate
 
 Pricing = Callable[[], Prices]
 """Ends what was begun to find out prices."""
@@ -43,8 +44,10 @@ class Caller:
     as_json: bool
     log_format: log.Format | None
     verbose: int
-    say: Callable[[str], object]
-    ask: Callable[[str], bool]
+    echo: Callable[[str], object]
+    """Puts a text on the screen as it is."""
+    confirm: Callable[[str], bool]
+    """Puts a question there as it is, and gives the answer."""
     connect: Connect | None = None
     """How to reach AWS in place of the target's own way."""
 
@@ -74,13 +77,24 @@ class Caller:
         """Give the place of a key of the environment file, "" for what is none."""
         return page(self.request.config_dir, self.request.environment).at(key)
 
-    def tell(self, document: Any, text: Callable[[], str]) -> None:
-        """Say the one JSON document, or the text where none was asked for."""
-        self.say(json.dumps(document, indent=2) if self.as_json else text())
+    def say(self, text: str, marked: bool = False) -> None:
+        """Say a text that need not be harmless yet; one with marks at the beginning of its lines in colour."""
+        self.echo(painted(screened(text)) if marked else screened(text))
 
-    def show(self, document: Any, text: Callable[[], str]) -> None:
-        """Say the one JSON document, or the text, which has marks at the beginning of its lines, in colour."""
-        self.tell(document, lambda: painted(text()))
+    def ask(self, question: str) -> bool:
+        """Ask what is answered by yes or no."""
+        return self.confirm(screened(question))
+
+    def tell(self, told: Any, text: Callable[[], str], marked: bool = False) -> None:
+        """Say the one JSON document, or the text where none was asked for."""
+        if self.as_json:
+            self.echo(document(told))
+        else:
+            self.say(text(), marked)
+
+    def show(self, told: Any, text: Callable[[], str]) -> None:
+        """Say the one JSON document, or the text, which has marks at the beginning of its lines."""
+        self.tell(told, text, marked=True)
 
     def warn(self, found: Findings, losses: Sequence[str] = ()) -> None:
         """Say first what is lost, then what is only said; a script reads it in the one document at the end."""
@@ -151,6 +165,8 @@ def checked(
     """
     found = Findings()
     if estimate is not None:
+        from provisioner import cost as costing
+
         found += preflight.judged(costing.within(estimate.budget, estimate.then))
     if unchecked:
         found += Findings(refusals=session.choices.objections)
@@ -171,7 +187,10 @@ def refused(caller: Caller, found: Findings, verb: str) -> Stop:
 
 
 def estimated(session: Session, sight: Sight, pricing: Pricing) -> Estimate:
-    """Price what stands and what is wanted."""
+    """Price what stands and what is wanted; what prices is loaded by the runs that need it."""
+    from provisioner import cost as costing
+    from provisioner.bill import Estimate
+
     told = pricing()
     now, then = (costing.cost(steps(sight), told) for steps in (costing.standing, costing.wanted))
     return Estimate(prices=told, now=now, then=then, budget=session.settings.budget)
@@ -179,7 +198,11 @@ def estimated(session: Session, sight: Sight, pricing: Pricing) -> Estimate:
 
 def with_cost(plan: str, estimate: Estimate | None) -> str:
     """Put the bill under a plan."""
-    return "\n".join([plan, "", *plan_lines(estimate)]) if estimate else plan
+    if estimate is None:
+        return plan
+    from provisioner.bill import plan_lines
+
+    return "\n".join([plan, "", *plan_lines(estimate)])
 
 
 def lies_ahead(planned: Sequence[Planned]) -> bool:

@@ -6,7 +6,6 @@ Everything heavier than click is imported by the command that needs it: ``--help
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from provisioner import __version__, lifetime, options
+from provisioner.border import document, screened
 from provisioner.exits import AGAIN, DONE, FAILED, INTERRUPTED, USAGE, Stop, as_stop
 
 if TYPE_CHECKING:
@@ -179,9 +179,9 @@ def graph(form: str, **given: Any) -> int:
 @provisioner.command()
 def schema() -> None:
     """Print the JSON Schema of the environment file, for an editor."""
-    from provisioner.schema import document
+    from provisioner import schema as rules
 
-    _print_json(document())
+    _print_json(rules.document())
 
 
 @provisioner.command()
@@ -227,12 +227,12 @@ def environments(config_dir: Path, as_json: bool, write: bool) -> None:
         _print_json({"environments": config.names(config_dir), "written": [str(path) for path in written]})
         return
     for path in written:
-        click.echo(f"wrote {path}")
+        _print(f"wrote {path}")
     found = config.names(config_dir)
     if not found:
-        click.echo(f"no environment in {config_dir}; to begin with some: provisioner environments --write")
+        _print(f"no environment in {config_dir}; to begin with some: provisioner environments --write")
     for name in found if not written else []:
-        click.echo(name)
+        _print(name)
 
 
 @provisioner.group()
@@ -333,14 +333,18 @@ def _caller(given: Mapping[str, Any]) -> Caller:
         as_json=given["as_json"],
         log_format=given["log_format"],
         verbose=given["verbose"],
-        say=click.echo,
-        ask=click.confirm,
+        echo=click.echo,
+        confirm=click.confirm,
         connect=invocation.connect,
     )
 
 
-def _print_json(document: Any) -> None:
-    click.echo(json.dumps(document, indent=2))
+def _print_json(told: Any) -> None:
+    click.echo(document(told))
+
+
+def _print(text: str) -> None:
+    click.echo(screened(text))
 
 
 def _print_cloud(running: Any, as_json: bool) -> None:
@@ -348,7 +352,7 @@ def _print_cloud(running: Any, as_json: bool) -> None:
         endpoint, pid = (running.endpoint, running.pid) if running else (None, None)
         _print_json({"running": running is not None, "endpoint": endpoint, "pid": pid})
     elif running:
-        click.echo(f"the embedded cloud runs at {running.endpoint} (pid {running.pid})")
+        _print(f"the embedded cloud runs at {running.endpoint} (pid {running.pid})")
     else:
         click.echo("the embedded cloud is not running; start it: provisioner local up")
 
@@ -357,13 +361,13 @@ def _said(error: BaseException, arguments: Sequence[str]) -> int:
     """Tell the user what went wrong, and give the exit code."""
     stop = _usage(error) or as_stop(error)
     if stop.code == "defect" and "-vv" in arguments:
-        click.echo("".join(traceback.format_exception(error)), err=True)
+        click.echo(screened("".join(traceback.format_exception(error))), err=True)
     if "--json" in arguments:
         from provisioner.report import error_json
 
         _print_json(error_json(stop.code, stop.message, stop.remedy))
     else:
-        click.echo(stop.text, err=True)
+        click.echo(screened(stop.text), err=True)
     # Where 2 is an answer no error may be one.
     answering = "--detailed-exitcode" in arguments or list(arguments[:1]) == ["drift"]
     return FAILED if answering and stop.exit_code != INTERRUPTED else stop.exit_code

@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from enum import Enum
 
+from provisioner.redaction import brief
+
+CODE = 100
+"""Characters of an error code."""
+
 
 class Verdict(Enum):
     """What an error says about the call that got it."""
@@ -23,9 +28,10 @@ class Verdict(Enum):
 
 
 class AwsError(Exception):
-    """AWS refused a call, or its answer never came."""
+    """AWS refused a call, or its answer never came; what a service says is kept in one line without secrets."""
 
     def __init__(self, operation: str, code: str, message: str, verdict: Verdict) -> None:
+        code, message = brief(code, CODE), brief(message)
         super().__init__(f"{operation}: {code}: {message}")
         self.operation, self.code, self.message, self.verdict = operation, code, message, verdict
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from provisioner.words import clean
+
 DONE, FAILED, USAGE, REFUSED, HELD, INTERRUPTED = 0, 1, 2, 3, 4, 130
 AGAIN = "run the same command again to go on"
 
@@ -33,12 +35,12 @@ def as_stop(error: BaseException) -> Stop:
             remedies = "; ".join(dict.fromkeys(each.remedy for each in error.objections))
             return Stop(USAGE, "config", str(error), remedies, text=str(error))
         case Held():
-            return Stop(HELD, error.code, error.message, error.remedy)
+            return Stop(HELD, error.code, clean(error.message), error.remedy)
         case StateError():
             exit_code = FAILED if error.code in ("unwritable", "unreadable") else REFUSED
-            return Stop(exit_code, error.code, error.message, error.remedy)
+            return Stop(exit_code, error.code, clean(error.message), error.remedy)
         case PlanFileError():
-            return Stop(USAGE, "plan", error.message, error.remedy)
+            return Stop(USAGE, "plan", clean(error.message), error.remedy)
         case Missing():
             return Stop(USAGE, "missing", error.message, error.remedy)
         case CloudError():
@@ -47,8 +49,11 @@ def as_stop(error: BaseException) -> Stop:
             return Stop(FAILED, error.code, str(error), error.remedy)
         case OSError():
             told = f"{error.filename or 'system'}: {error.strerror or error}"
-            return Stop(FAILED, "system", told, "put that right, and run the same command again")
+            return Stop(FAILED, "system", clean(told), "put that right, and run the same command again")
     told = f"{type(error).__name__}: {error}"
     return Stop(
-        FAILED, "defect", told, "this is a defect of provisioner: report it with what -vv adds, run again to go on"
+        FAILED,
+        "defect",
+        clean(told),
+        "this is a defect of provisioner: report it with what -vv adds, run again to go on",
     )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from provisioner.events import Event, Listener, What
+from provisioner.redaction import DROPPED, brief, named_secret
 from provisioner.words import clean
 from state.record import iso
 
@@ -32,26 +32,6 @@ LEVELS: Mapping[What, int] = {
     "blocked": logging.WARNING,
     "stopping": logging.WARNING,
 }
-DROPPED = "***"
-
-_WORDS = "password|secret|token|access[_-]?key|authorization"
-_NAME = re.compile(rf"[\w-]*(?:{_WORDS})[\w-]*", re.IGNORECASE)
-_HEADER = re.compile(r"(?P<name>\bauthorization)(?P<sign>[\"']?\s*[:=]\s*).+", re.IGNORECASE | re.DOTALL)
-_PAIR = re.compile(
-    rf"(?P<name>[\w-]*(?:{_WORDS})[\w-]*)"
-    # AWS's own words stay readable: "ExpiredToken: The token ..." and an ARN's "secret:name" are no such pair.
-    r"(?P<sign>\s*=\s*|[\"']\s*[:=]\s*|(?<=\bpassword):\s+|(?<=\bsecret):\s+|(?<=\btoken):\s+)"
-    r"(?:\"[^\"]*\"|'[^']*'|[^\s,;&}]+)",
-    re.IGNORECASE,
-)
-_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
-_BASE64 = "[A-Za-z0-9/+]"
-_KEY = re.compile(
-    rf"(?<![A-Za-z0-9/+=])(?={_BASE64}*[a-z])(?={_BASE64}*[A-Z])(?={_BASE64}*\d)"
-    rf"(?:{_BASE64}{{40}}|{_BASE64}{{100,}}={{0,2}})(?![A-Za-z0-9/+=])"
-)
-"""A secret access key (40 characters of base64, unlike any id of AWS) or a session token."""
-
 
 Format = Literal["console", "json"]
 
@@ -127,23 +107,14 @@ def _details(event: Event) -> dict[str, Any]:
     return {key: value for key, value in told.items() if value}
 
 
-def _named_secret(name: str) -> bool:
-    """Tell whether a value with this name must not be seen; an ARN tells where a secret is, not what it is."""
-    return _NAME.fullmatch(name) is not None and not name.lower().endswith("arn")
-
-
 def _dropped(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: DROPPED if _named_secret(str(key)) else _dropped(each) for key, each in value.items()}
+        return {key: DROPPED if named_secret(str(key)) else _dropped(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
         return [_dropped(each) for each in value]
     if isinstance(value, str):
-        return _KEY.sub(DROPPED, _KEY_ID.sub(DROPPED, _PAIR.sub(_pair, _HEADER.sub(_pair, value))))
+        return brief(value)
     return value
-
-
-def _pair(found: re.Match[str]) -> str:
-    return f"{found['name']}{found['sign']}{DROPPED}" if _named_secret(found["name"]) else found[0]
 
 
 def _harmless(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from provisioner.terms import Objection
+from provisioner.words import joined
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class ConfigError(Exception):
         super().__init__(path, self.objections, lines)
 
     def __str__(self) -> str:
-        return "\n".join(f"{self.page.at(each.where, self.path)}: {each}" for each in self.objections)
+        return joined(f"{self.page.at(each.where, self.path)}: {each}" for each in self.objections)
 
     def with_others(self, others: Iterable[Objection]) -> ConfigError:
         """Give the same with what else is wrong about the keys that are written and are not complained of already."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from provisioner.kit import Call, Stack, Unknown
 from provisioner.plan import Planned
+from state.private import private_file
 
 FORMAT, VERSION = "provisioner plan", 1
 LARGEST = 16 * 1024 * 1024
@@ -105,7 +106,7 @@ def write(path: Path, planned: Sequence[Planned], *, stack: Stack, target: str, 
         ],
     }
     new = path.with_name(f"{path.name}.new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as opened:
+    with os.fdopen(private_file(new), "w") as opened:
         opened.write(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     new.replace(path)
 

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from provisioner.clock import Clock
 from provisioner.errors import AwsError
 from provisioner.kit import Reader
+from state.private import state_folder
 
 KEPT = 7 * 86_400.0
 """Seconds for which an answer of AWS is taken from the cache: list prices change a few times a year."""
@@ -250,7 +251,7 @@ def _keep(cache: Path, region: str, found: Mapping[str, float | None], now: date
             before = {}
         entry = {"asked": now.isoformat(timespec="seconds"), "currency": "USD", "prices": dict(found)}
         everything = {**(before if isinstance(before, dict) else {}), region: entry}
-        cache.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state_folder(cache.parent)
         descriptor, name = tempfile.mkstemp(dir=cache.parent, prefix=f"{cache.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as temporary:
             json.dump(everything, temporary, indent=2)

@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from provisioner import notice, plan_file, report
 from provisioner import plan as planning
-from provisioner.bill import Estimate
+from provisioner.border import screened
 from provisioner.caller import (
     Caller,
     Pricing,
@@ -26,7 +26,6 @@ from provisioner.caller import (
     lies_ahead,
     looked,
     on,
-    painted,
     refused,
     told_whole,
     where,
@@ -41,6 +40,9 @@ from provisioner.preflight import Findings
 from provisioner.session import Session
 from provisioner.wiring import Outcome, Unshown
 from provisioner.words import joined
+
+if TYPE_CHECKING:
+    from provisioner.bill import Estimate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,7 +125,7 @@ def rehearse(caller: Caller, faults: str, seed: int, time_scale: float) -> int:
 
     def tell(line: str) -> None:
         with suppress(OSError):
-            print(line, file=sys.stderr, flush=True)
+            print(screened(line), file=sys.stderr, flush=True)
 
     rehearsal.rehearsable(caller.request)
     try:
@@ -211,7 +213,7 @@ def _ask(caller: Caller, session: Session, manner: Manner, ahead: _Ahead) -> Non
         raise Stop(REFUSED, "unconfirmed", f"{verb} on aws asks first, and nobody is there to answer", "pass --yes")
     forecast = session.forecast(ahead.sight, ahead.planned, manner.tearing)
     told = plan_text(ahead.planned, **where(session), tearing=manner.tearing, forecast=forecast)
-    caller.say(painted(with_cost(told, ahead.estimate)))
+    caller.say(with_cost(told, ahead.estimate), marked=True)
     if not caller.ask(f"{verb} {stack.name} in account {stack.account}?"):
         raise Stop(REFUSED, "declined", "declined", "", text="Declined; nothing was changed.")
 

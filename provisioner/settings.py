@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from provisioner.kit import Stack
+from provisioner.redaction import is_credential
 from provisioner.words import either, shown
 
 ENVIRONMENT = "[a-z][a-z0-9]{0,11}"
@@ -74,6 +75,8 @@ def _lawful_tag(limit: int, *reserved: str) -> AfterValidator:
             raise _fault(f"{shown(text)} has {len(text)} characters", f"write at most {limit}")
         if found := next((each for each in reserved if text.lower().startswith(each)), None):
             raise _fault(f"{shown(text)} starts with {found}, which is reserved", "write another")
+        if is_credential(text):
+            raise _fault("it looks like a key or a token of AWS", "leave it out: many may read tags")
         if not re.fullmatch(r"[\w .:/=+@-]*", text):
             remedy = "write letters, digits, spaces and _ . : / = + - @ only"
             raise _fault(f"{shown(text)} has a character that AWS does not take", remedy)

@@ -50,7 +50,8 @@ class Choices:
 def identify(aws: Reader) -> Identity:
     """Ask AWS who we are."""
     answer = aws.ask("sts.get_caller_identity") or {}
-    return Identity(account=answer["Account"], partition=answer["Arn"].split(":")[1], arn=answer["Arn"])
+    partition = answer["Arn"].split(":", 2)[1:2] or ["aws"]
+    return Identity(account=answer["Account"], partition=partition[0], arn=answer["Arn"])
 
 
 def choose(settings: Settings, stack: Stack, aws: Reader, recall: Recall, workers: Executor) -> Choices:

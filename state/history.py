@@ -14,6 +14,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from state.private import private_file
 from state.store import Lock, StateError
 
 SCHEMA = 1
@@ -67,7 +68,7 @@ def add_run(path: Path, pace: float, taken: Mapping[str, Sequence[float]]) -> No
         rounded = {key: [round(each, 3) for each in history.seconds[key]] for key in history.seconds}
         text = json.dumps({"schema": SCHEMA, "pace": history.pace, "seconds": rounded}, indent=1)
         new = path.with_suffix(".json.new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as file:
+        with os.fdopen(private_file(new), "w") as file:
             file.write(f"{text}\n")
         new.replace(path)
 

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from state.private import private_file, private_folder, sync_folder
 from state.record import SCHEMA, Malformed, Newer, Record, Sent, State, Status, from_json, iso, schema_of, to_json
 
 LONGEST = 500
@@ -71,8 +72,8 @@ class Lock:
         host = host or socket.gethostname()
         lock = path.with_suffix(".lock")
         try:
-            _private_folder(lock.parent)
-            fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            private_folder(lock.parent)
+            fd = private_file(lock, os.O_RDWR)
         except OSError as error:
             raise _unwritable(lock, error) from error
         try:
@@ -211,7 +212,7 @@ class Journal:
         if self._state == self._written:
             return
         try:
-            _private_folder(self.path.parent)
+            private_folder(self.path.parent)
             if self._older:
                 _write(_kept(self.path), self._older)
             _write(self.path, _text(self._state), self._rename)
@@ -246,29 +247,12 @@ def _kept(path: Path) -> Path:
 def _write(path: Path, data: bytes, rename: Rename = os.replace) -> None:
     """Replace the file, whole or not at all. One fixed temporary name, as there is one writer: none pile up."""
     new = path.with_suffix(".json.new")
-    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        os.fchmod(fd, 0o600)
+    with os.fdopen(private_file(new), "wb") as file:
         file.write(data)
         file.flush()
-        os.fsync(fd)
+        os.fsync(file.fileno())
     rename(new, path)
-    _sync_folder(path.parent)
-
-
-def _private_folder(path: Path) -> None:
-    if not path.is_dir():
-        _private_folder(path.parent)
-        path.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync_folder(path.parent)
 
 
 def _brief(params: Mapping[str, Any]) -> dict[str, Any]:

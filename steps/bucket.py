@@ -110,7 +110,7 @@ class Bucket(Step):
 
     def _adoption(self, tags: Mapping[str, str]) -> str:
         adopted = shlex.quote(json.dumps(_tag_set({**tags, **self.labels})))
-        return f"aws s3api put-bucket-tagging --bucket {self.label} --tagging {adopted}"
+        return f"aws s3api put-bucket-tagging --bucket {shlex.quote(self.label)} --tagging {adopted}"
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -63,7 +64,7 @@ class DbInstance(Step):
             and item["DBInstanceStatus"] == "available"
             and self.stack.owns(tags_of(item))
         ]
-        reboot = f"aws rds reboot-db-instance --db-instance-identifier {live.id}"
+        reboot = f"aws rds reboot-db-instance --db-instance-identifier {shlex.quote(str(live.id))}"
         return "" if others else f"no other instance serves its cluster, so it is not replaced: try {reboot}"
 
     def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:

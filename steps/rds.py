@@ -95,7 +95,7 @@ def look(
 def adoption(arn: str, step: Step) -> str:
     """Write the command that would tag a foreign resource as the step's."""
     tags = (shlex.quote(f"Key={tag['Key']},Value={tag['Value']}") for tag in pairs(step))
-    return f"aws rds add-tags-to-resource --resource-name {arn} --tags {' '.join(tags)}"
+    return f"aws rds add-tags-to-resource --resource-name {shlex.quote(arn)} --tags {' '.join(tags)}"
 
 
 def retag(step: Step, live: Live) -> Iterator[Call]:

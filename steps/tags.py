@@ -22,7 +22,7 @@ def born(resource_type: str, step: Step) -> list[dict[str, Any]]:
 
 def adoption(step: Step, resource: str) -> str:
     """Write the command that would tag a foreign resource of EC2 as the step's."""
-    return f"aws ec2 create-tags --resources {resource} --tags {shlex.quote(json.dumps(pairs(step)))}"
+    return f"aws ec2 create-tags --resources {shlex.quote(resource)} --tags {shlex.quote(json.dumps(pairs(step)))}"
 
 
 def found_tags(step: Step, item: Mapping[str, Any]) -> dict[str, str]:

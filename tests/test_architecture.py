@@ -43,9 +43,10 @@ LAYERS = (
     {"provisioner.aws", "provisioner.config"},
     {"provisioner.settings"},
     {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
-    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"},
+    {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"}
+    | {"provisioner.border"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
-    {"provisioner.terms"},
+    {"provisioner.terms", "provisioner.redaction"},
     {"provisioner"},
 )
 """From what knows most to what knows nothing: a module knows only those below it."""
@@ -60,6 +61,10 @@ BESIDE = {
         "provisioner.exits",
         "provisioner.checks",
         "provisioner.rehearsal",
+        "provisioner.plan_file",
+        "provisioner.prices",
+        "provisioner.local.process",
+        "provisioner.local.kept",
     },
     "provisioner.local": {
         "provisioner.aws",
@@ -160,8 +165,10 @@ def test_the_state_knows_nothing_of_the_provisioner(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCT if within(name, "provisioner.local")])
-def test_the_embedded_cloud_knows_the_clock_and_itself_only(name: str) -> None:
-    assert all(each == "provisioner.clock" or within(each, "provisioner.local") for each in ours(name))
+def test_the_embedded_cloud_knows_the_clock_how_files_are_kept_private_and_itself_only(name: str) -> None:
+    assert all(
+        each in ("provisioner.clock", "state.private") or within(each, "provisioner.local") for each in ours(name)
+    )
 
 
 @pytest.mark.parametrize("package", OWNERS)

@@ -166,14 +166,44 @@ def test_it_is_alone_in_its_session_without_what_the_command_has_open(states: Pa
     assert not any(link.endswith("/lock") for link in links)
 
 
-def test_nothing_of_the_users_aws_or_proxies_reaches_it(
+def test_its_environment_is_made_from_scratch_and_no_profile_is_within_reach(
     states: Path, stand_in: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key in ("AWS_PROFILE", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "http_proxy", "TOKEN"):
-        monkeypatch.setenv(key, "of the user")
-    found = told(start(states, stand_in))["env"]
+    secret = (
+        "AWS_PROFILE",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_ENDPOINT_URL",
+        "HTTPS_PROXY",
+        "TOKEN",
+        "PROVISIONER_PASSWORD",
+    )
+    home = stand_in.parent / "home"
+    for key, value in {**dict.fromkeys(secret, "of the user"), "HOME": str(home)}.items():
+        monkeypatch.setenv(key, value)
+    running = start(states, stand_in)
+    seen = {
+        "environ": Path(f"/proc/{running.pid}/environ").read_text(),
+        "cmdline": Path(f"/proc/{running.pid}/cmdline").read_text(),
+    }
+    assert [name for name, text in seen.items() if "of the user" in text] == []
+    found = told(running)["env"]
     assert isinstance(found, dict)
-    assert "of the user" not in found.values()
+    assert found["HOME"] == str(states / "local-cloud")
+    allowed = {
+        "PATH",
+        "HOME",
+        "LANG",
+        "LC_ALL",
+        "LC_CTYPE",
+        "TMPDIR",
+        "LD_LIBRARY_PATH",
+        "PYTHONPATH",
+        "PYTHONUSERBASE",
+    }
+    of_the_shell = {"PWD", "OLDPWD", "SHLVL", "_"}
+    nowhere = {"BOTO_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
+    assert found.keys() <= allowed | nowhere | of_the_shell | {"AWS_EC2_METADATA_DISABLED"}
+    assert {found[name] for name in nowhere} == {os.devnull}
 
 
 def test_another_process_with_its_pid_is_not_taken_for_it(states: Path, stand_in: Path) -> None:
@@ -229,11 +259,20 @@ def test_a_folder_that_cannot_be_written_is_named(states: Path, stand_in: Path) 
     states.unlink()
 
 
-def test_files_and_folder_are_the_owners_only(states: Path, stand_in: Path) -> None:
-    start(states, stand_in)
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777], ids=oct)
+def test_files_and_folder_are_the_owners_only(states: Path, stand_in: Path, umask: int) -> None:
     folder = states / "local-cloud"
+    folder.mkdir(parents=True)
+    folder.chmod(0o755)
+    before = os.umask(umask)
+    try:
+        start(states, stand_in)
+    finally:
+        os.umask(before)
     assert folder.stat().st_mode & 0o777 == 0o700
-    assert {(folder / name).stat().st_mode & 0o777 for name in ("lock", "server.log")} == {0o600}
+    assert {each.name: oct(each.stat().st_mode & 0o777) for each in folder.iterdir()} == dict.fromkeys(
+        ("lock", "server.json", "server.log"), "0o600"
+    )
 
 
 def test_it_is_imported_without_the_cloud_itself() -> None:

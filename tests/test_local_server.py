@@ -110,12 +110,77 @@ def test_a_request_that_its_client_did_not_finish_is_none(listener: Listener, fr
     s3.close()
 
 
-@pytest.mark.parametrize("headers", [{"Host": "evil.example"}, {"Origin": "http://evil.example"}])
-def test_a_web_page_is_not_let_in(connection: http.client.HTTPConnection, headers: dict[str, str]) -> None:
-    connection.request("POST", "/moto-api/reset", headers=headers)
+FOREIGN = [
+    {"Host": "evil.example"},
+    {"Host": "127.0.0.1.evil.example"},
+    {"Host": "localhost.evil.example"},
+    {"Host": "evil.example/.localhost"},
+    {"Host": "bucket.s3.amazonaws.com"},
+    {"Host": "169.254.169.254"},
+    {"Host": "0.0.0.0"},
+    {"Host": ""},
+    {"Origin": "http://evil.example"},
+    {"Origin": "null"},
+    {"Origin": "http://localhost:3000"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Expect": "100-continue", "Host": "evil.example"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+@pytest.mark.parametrize(
+    ("method", "path", "service"),
+    [
+        ("POST", "/moto-api/reset", ""),
+        ("POST", "/provisioner/quotas", ""),
+        ("GET", "/provisioner/faults", ""),
+        ("POST", "/", "ec2"),
+        ("PUT", "/stolen", "s3"),
+        ("OPTIONS", "/", "ec2"),
+    ],
+)
+def test_a_web_page_is_not_let_in_and_changes_nothing(
+    listener: Listener, headers: dict[str, str], method: str, path: str, service: str
+) -> None:
+    before = listener.cloud.saved()
+    signed = {"Authorization": _signed(service)} if service else {}
+    form = {"Content-Type": "application/x-www-form-urlencoded"} if service == "ec2" else {}
+    asking = http.client.HTTPConnection("127.0.0.1", listener.server_port, timeout=10)
+    body = {"ec2": "Action=CreateVpc&CidrBlock=10.0.0.0/16", "": '{"vpcs": 99}'}.get(service)
+    asking.request(method, path, body, {**signed, **form, **headers})
+    reply = asking.getresponse()
+    assert b"programs of this machine only" in reply.read()
+    assert (reply.status, reply.getheader("Access-Control-Allow-Origin")) == (403, None)
+    assert asking.sock is None, "the connection is closed"
+    asking.close()
+    assert listener.cloud.saved() == before
+
+
+def test_two_names_at_once_are_no_name_of_ours(listener: Listener) -> None:
+    with socket.create_connection(("127.0.0.1", listener.server_port), timeout=10) as asking:
+        asking.sendall(b"POST /moto-api/reset HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil.example\r\n\r\n")
+        assert asking.makefile("rb").readline() == b"HTTP/1.1 403 Forbidden\r\n"
+
+
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost", "LOCALHOST", "a-bucket.localhost"])
+@pytest.mark.parametrize("own", [{}, {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}])
+def test_programs_of_this_machine_and_a_page_of_its_own_are_let_in(
+    listener: Listener, connection: http.client.HTTPConnection, name: str, own: dict[str, str]
+) -> None:
+    host = f"{name}:{listener.server_port}"
+    origin = {"Origin": f"http://{host}"} if own else {}
+    connection.request("GET", "/provisioner/faults", headers={"Host": host, **own, **origin})
     reply = connection.getresponse()
-    reply.read()
-    assert reply.status == 403
+    assert "suffered" in json.loads(reply.read())
+    assert reply.status == 200
+
+
+def test_it_listens_on_this_machine_only(listener: Listener) -> None:
+    assert listener.socket.getsockname() == ("127.0.0.1", listener.server_port)
+    with pytest.raises(ConnectionRefusedError):
+        # Another address of the same machine: what listened on all would be here too.
+        socket.create_connection(("127.0.0.2", listener.server_port), timeout=10)
 
 
 def _signed(service: str) -> str:

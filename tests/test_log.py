@@ -89,10 +89,13 @@ def test_every_retry_is_a_warning_with_its_reason() -> None:
         (f"signed with {KEY}.", "signed with ***."),
         (f"aws_session_token={'IQoJb3JpZ2luX2VjE'.replace('_', '/') * 9}==", "aws_session_token=***"),
         (f"token {'IQoJb3JpZ2lu' * 12}== expired", "token *** expired"),
-        ('{"SessionToken": "abc", "a": 1}', '{"SessionToken": ***, "a": 1}'),
+        ('{"SessionToken": "abc", "a": 1}', '{"SessionToken": "***", "a": 1}'),
         ("password: hunter2", "password: ***"),
         ("Authorization: AWS4-HMAC-SHA256 Credential=x, Signature=y", "Authorization: ***"),
         ("?X-Amz-Security-Token=abc&Action=x", "?X-Amz-Security-Token=***&Action=x"),
+        (f"key={KEY}", "key=***"),
+        ("cannot connect to http://me:hunter2@proxy:3128", "cannot connect to http://***@proxy:3128"),
+        ("--x 'password=a'\"'\"'; rm -rf ~'", "--x 'password=***'\"'\"'; rm -rf ~'"),
     ],
 )
 def test_a_secret_inside_a_text_is_dropped(said: str, seen: str) -> None:
@@ -109,6 +112,8 @@ def test_a_secret_inside_a_text_is_dropped(said: str, seen: str) -> None:
         "acme-prod-cluster-final-cluster-abcdefghijklmnopqrstuvwxyz",
         "da39a3ee5e6b4b0d3255bfef95601890afd80709",
         "request 7f1c2b1e-0a67-4f0c-9d3a-8a2b6f1f0c11 was throttled",
+        "rds.create_db_cluster ManageMasterUserPassword=true MasterUserSecretKmsKeyId=alias/acme",
+        "may not secretsmanager:CreateSecret: ask for it",
     ],
 )
 def test_what_is_no_secret_stays_readable(said: str) -> None:

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 
 import moto
 
+from state.private import private_file
+
 if TYPE_CHECKING:
     from provisioner.local.cloud import Cloud
 
@@ -68,7 +70,7 @@ class Kept:
 
     def _write(self, written: bytes) -> None:
         new = self._file.with_name(f"{self._file.name}.new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with os.fdopen(private_file(new), "wb") as file:
             file.write(written)
         new.replace(self._file)
 

@@ -12,6 +12,7 @@ import json
 import os
 import shlex
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from provisioner.clock import Clock, RealClock
+from state.private import private_file, private_folder
 
 SERVER = ("-m", "provisioner.local.server")
 REQUIRES = ("moto", "flask_cors")
@@ -166,8 +168,8 @@ def _check(requires: Sequence[str]) -> None:
 def _locked(files: _Files) -> Iterator[int]:
     """Start and end one at a time; whoever comes second waits, and finds what the first has done."""
     try:
-        files.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        private_folder(files.folder)
+        fd = private_file(files.lock, os.O_RDWR)
     except OSError as error:
         raise CloudError(
             f"cannot write {files.lock}: {error.strerror}",
@@ -188,15 +190,15 @@ def _start(files: _Files, server: Sequence[str], lock: int) -> int:
     files.announced.unlink(missing_ok=True)
     with suppress(FileNotFoundError):
         files.log.replace(files.previous_log)
-    os.close(os.open(files.log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    os.close(private_file(files.log, os.O_WRONLY | os.O_EXCL))
     command = [sys.executable, *server, "--port", "0", "--announce", str(files.announced)]
-    script = 'log="$1"; shift; "$@" </dev/null >>"$log" 2>&1 & echo $! >"$0"'
+    script = 'umask 077; log="$1"; shift; "$@" </dev/null >>"$log" 2>&1 & echo $! >"$0"'
     subprocess.run(
         ["/bin/sh", "-c", script, str(files.starting), str(files.log), *command],
         stdin=lock,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=_environment(),
+        env=_environment(files.folder),
         cwd="/",
         start_new_session=True,
         check=True,
@@ -204,16 +206,22 @@ def _start(files: _Files, server: Sequence[str], lock: int) -> int:
     return int(files.starting.read_text())
 
 
-def _environment() -> dict[str, str]:
-    """Keep what a Python needs to run and nothing that could lead it, or what it starts, to AWS or to a proxy."""
-    kept = {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH"}
-    root = Path(__file__).parents[2]
+def _environment(home: Path) -> dict[str, str]:
+    """Make what a Python needs to run, and nothing that holds a secret or leads to one, to AWS or to a proxy.
+
+    ``home`` takes the place of the user's, where profiles and credentials lie.
+    """
+    kept = {"PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH"}
     return {
-        **{key: value for key, value in os.environ.items() if key in kept or key.startswith("PROVISIONER_")},
+        **{key: os.environ[key] for key in kept & os.environ.keys()},
+        "HOME": str(home),
+        # What was installed for the user alone is found from there too.
+        "PYTHONUSERBASE": site.getuserbase(),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "BOTO_CONFIG": os.devnull,
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
-        "PYTHONPATH": str(root),
     }
 
 

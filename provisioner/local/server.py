@@ -15,6 +15,7 @@ import signal
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -29,7 +30,12 @@ if TYPE_CHECKING:
     from provisioner.local.kept import Kept
 
 HOST = "127.0.0.1"
-_OURS = re.compile(r"(127\.0\.0\.1|(.+\.)?localhost|.+\.amazonaws\.com)(:\d+)?")
+_OURS = re.compile(r"(127\.0\.0\.1|([a-z0-9-]+\.)*localhost)(:\d{1,5})?", re.IGNORECASE)
+"""The names by which we are called: ``bucket.localhost`` too, which browsers resolve to this machine themselves."""
+_FROM_HERE = ("same-origin", "none")
+"""What a browser says of a request that no other site's page has made. W3C, "Fetch Metadata Request Headers"."""
+_UNREAD = 65536
+"""Bytes of a refused request that are thrown away, so that its client gets to read why."""
 _ITSELF = ("/moto-api/", "/provisioner/")
 _FRAMING = frozenset({"connection", "content-length", "status", "transfer-encoding"})
 
@@ -80,9 +86,9 @@ class Conversation(BaseHTTPRequestHandler):
     server: Listener
 
     def answer(self) -> None:
+        if refusal := self._is_foreign():
+            return self._refuse(refusal)
         body = self._body()
-        if self._is_foreign():
-            return self._send(403, {"Content-Type": "text/plain"}, b"The embedded cloud answers local requests only.\n")
         try:
             reply = self.server.cloud.answer(self._environ(body))
         except Cut:
@@ -98,6 +104,9 @@ class Conversation(BaseHTTPRequestHandler):
 
     def handle_expect_100(self) -> bool:
         """Let the body come at once: botocore waits a second for this line."""
+        if refusal := self._is_foreign():
+            self._refuse(refusal)
+            return False
         going_on = super().handle_expect_100()
         self.wfile.flush()
         return going_on
@@ -105,9 +114,26 @@ class Conversation(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing of each request."""
 
-    def _is_foreign(self) -> bool:
-        """A web page a browser shows must not reach us, neither by its origin nor by a name that leads to us."""
-        return "Origin" in self.headers or not _OURS.fullmatch(self.headers.get("Host", HOST))
+    def _is_foreign(self) -> str:
+        """Say why a request is not let in: no web page must reach us, neither by its own name nor by one that leads
+        to us. "" for one that is."""
+        hosts = self.headers.get_all("Host") or [HOST]
+        if len(hosts) > 1 or not _OURS.fullmatch(hosts[0].strip()):
+            return "it is called by a name that is not its own (Host)"
+        if self.headers.get("Origin", f"http://{hosts[0]}") != f"http://{hosts[0]}":
+            return "a page of another site asks (Origin)"
+        if self.headers.get("Sec-Fetch-Site", "none") not in _FROM_HERE:
+            return "a page of another site asks (Sec-Fetch-Site)"
+        return ""
+
+    def _refuse(self, why: str) -> None:
+        """Say why not, before anything of the request's body is looked at, and end the connection."""
+        self.close_connection = True
+        told = f"The embedded cloud answers programs of this machine only; {why}.\n"
+        self._send(403, {"Content-Type": "text/plain"}, told.encode())
+        with suppress(OSError, ValueError):
+            self.connection.settimeout(1)
+            self.rfile.read(max(0, min(int(self.headers.get("Content-Length") or 0), _UNREAD)))
 
     def _body(self) -> bytes:
         """Read all of it. Raises ConnectionError where the client ends before it does: that is no request."""
@@ -160,6 +186,8 @@ class Conversation(BaseHTTPRequestHandler):
         for name, value in headers.items():
             if name.lower() not in _FRAMING:
                 self.send_header(name, str(value))
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.send_header("Content-Length", length if is_head else str(len(body)))
         self.end_headers()
         self.wfile.write(b"" if is_head else body)
