@@ -230,9 +230,9 @@ def groups_are_used(account: Account) -> bool:
 
 def engine_is_supported(account: Account) -> bool:
     rds, version = account.client("rds"), account.cluster["EngineVersion"]
-    (found,) = rds.describe_db_engine_versions(
-        Engine="aurora-postgresql", EngineVersion=version, IncludeAll=True
-    )["DBEngineVersions"]
+    (found,) = rds.describe_db_engine_versions(Engine="aurora-postgresql", EngineVersion=version, IncludeAll=True)[
+        "DBEngineVersions"
+    ]
     return bool(found["Status"] == "available")
 
 
@@ -284,7 +284,9 @@ ROWS = (
         lambda a: {"log_statement", "log_min_duration_statement"} <= a.parameters.keys(),
     ),
     Row(
-        "Tags on snapshots", "rds_cluster_copy_tags_to_snapshots RDS.16 CKV_AWS_313", lambda a: a.cluster["CopyTagsToSnapshot"]
+        "Tags on snapshots",
+        "rds_cluster_copy_tags_to_snapshots RDS.16 CKV_AWS_313",
+        lambda a: a.cluster["CopyTagsToSnapshot"],
     ),
     Row(
         "TLS to the database",
@@ -366,8 +368,12 @@ ROWS = (
     Row(
         "Default security group without rules",
         "ec2_securitygroup_default_restrict_traffic EC2.2 6.5 CKV2_AWS_12",
-        lambda a: not any(
-            each["IpPermissions"] or each["IpPermissionsEgress"] for each in a.groups if each["GroupName"] == "default"
+        lambda a: (
+            not any(
+                each["IpPermissions"] or each["IpPermissionsEgress"]
+                for each in a.groups
+                if each["GroupName"] == "default"
+            )
         ),
     ),
     Row(
@@ -379,10 +385,12 @@ ROWS = (
     Row(
         "No wide public range, nothing out on all ports",
         "ec2_securitygroup_allow_wide_open_public_ipv4 CKV_AWS_382",
-        lambda a: not any(
-            (cidr in EVERYWHERE and entry["IpProtocol"] == "-1")
-            or (ip_network(cidr).is_global and 1 <= ip_network(cidr).prefixlen <= 23)
-            for entry, cidr in a.rules("IpPermissions", "IpPermissionsEgress")
+        lambda a: (
+            not any(
+                (cidr in EVERYWHERE and entry["IpProtocol"] == "-1")
+                or (ip_network(cidr).is_global and 1 <= ip_network(cidr).prefixlen <= 23)
+                for entry, cidr in a.rules("IpPermissions", "IpPermissionsEgress")
+            )
         ),
     ),
     Row(

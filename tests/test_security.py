@@ -14,13 +14,31 @@ from tests.world import World, standing
 
 PAGE = (Path(__file__).parents[1] / "docs" / "security.md").read_text()
 LISTED = frozenset(
-    """
-    CKV_AWS_143 CKV_AWS_144 CKV_AWS_146 CKV_AWS_326 EC2.10 RDS.1 RDS.4 RDS.14 RDS.21 RDS.22 S3.1 S3.20
-    rds_instance_certificate_expiration rds_snapshots_encrypted rds_snapshots_public_access
-    rds_instance_event_subscription_parameter_groups rds_instance_event_subscription_security_groups
-    s3_account_level_public_access_blocks s3_bucket_cross_region_replication s3_bucket_no_mfa_delete
-    s3_bucket_object_lock vpc_different_regions vpc_endpoint_for_ec2_enabled
-    """.split()
+    [
+        "CKV_AWS_143",
+        "CKV_AWS_144",
+        "CKV_AWS_146",
+        "CKV_AWS_326",
+        "EC2.10",
+        "RDS.1",
+        "RDS.4",
+        "RDS.14",
+        "RDS.21",
+        "RDS.22",
+        "S3.1",
+        "S3.20",
+        "rds_instance_certificate_expiration",
+        "rds_snapshots_encrypted",
+        "rds_snapshots_public_access",
+        "rds_instance_event_subscription_parameter_groups",
+        "rds_instance_event_subscription_security_groups",
+        "s3_account_level_public_access_blocks",
+        "s3_bucket_cross_region_replication",
+        "s3_bucket_no_mfa_delete",
+        "s3_bucket_object_lock",
+        "vpc_different_regions",
+        "vpc_endpoint_for_ec2_enabled",
+    ]
 )
 """The checks on these resources that no row of the audit answers."""
 
@@ -40,8 +58,7 @@ def found(world: World) -> dict[str, str]:
 def test_the_page_on_security_says_what_an_audit_finds() -> None:
     _, _, table = PAGE.partition("| requirement |")
     told = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in table.partition("\n\n")[0].splitlines()[2:]
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.partition("\n\n")[0].splitlines()[2:]
     ]
     assert told == [
         [
