@@ -44,21 +44,26 @@ _TABLE = {
         RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError ServiceUnavailable
         Unavailable 500 502 503 504 Unreachable UnreadableAnswer Defect""",
     Verdict.GONE: """
-        404 NotFoundException NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy
+        404 NotFound NotFoundException ResourceNotFound ResourceNotFoundException
+        NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy
         NoSuchLifecycleConfiguration
         ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration
         OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound
         DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault
-        DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached""",
+        DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached
+        SubscriptionNotFound SourceNotFound SNSTopicArnNotFound NoSuchEntity""",
     Verdict.EXISTS: """
         DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists
         DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault
         InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidSubnet.Conflict RouteAlreadyExists
-        Resource.AlreadyAssociated BucketAlreadyOwnedByYou""",
+        Resource.AlreadyAssociated BucketAlreadyOwnedByYou AlreadyExistsException SubscriptionAlreadyExist
+        EntityAlreadyExists ResourceAlreadyExistsException""",
     Verdict.LATER: """
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
-        IncorrectState InvalidIPAddress.InUse""",
+        IncorrectState InvalidIPAddress.InUse InvalidEventSubscriptionState SNSNoAuthorization
+        KMSInvalidStateException DisabledException KMSKeyNotAccessibleFault InvalidRequestException
+        InvalidResourceStateException ConcurrentAccess InvalidTargetBucketForLogging""",
 }
 _VERDICTS = {code: verdict for verdict, codes in _TABLE.items() for code in codes.split()}
 
@@ -95,13 +100,17 @@ _REMEDIES = {
         f"grant this identity the action named above, {_AGAIN}"
     ),
     "VpcLimitExceeded AddressLimitExceeded NatGatewayLimitExceeded InternetGatewayLimitExceeded"
-    " DBClusterQuotaExceededFault InstanceQuotaExceeded RulesPerSecurityGroupLimitExceeded": (
+    " DBClusterQuotaExceededFault InstanceQuotaExceeded RulesPerSecurityGroupLimitExceeded"
+    " EventSubscriptionQuotaExceeded LimitExceededException TopicLimitExceeded": (
         f"remove what is no longer needed or have the quota raised (Service Quotas in the console), {_AGAIN}"
     ),
     "DependencyViolation InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState": (
         f"find what still uses it and remove that, {_AGAIN}"
     ),
     "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
+    "KMSInvalidStateException DisabledException KMSKeyNotAccessibleFault KMSDisabled KMSInvalidState KMSNotFound": (
+        f"see that the key is there, enabled and not about to be deleted, and that its policy lets this be, {_AGAIN}"
+    ),
     "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
     "UnknownRegion": "correct the key region in the environment file; if AWS has just opened it, upgrade boto3",
     "Unreachable": f"check the network and the endpoint, {_AGAIN}",
