@@ -9,10 +9,15 @@ from steps.cluster import Cluster
 from steps.db_instance import DbInstance
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
+from steps.default_network_acl import DefaultNetworkAcl
 from steps.default_security_group import DefaultSecurityGroup
 from steps.elastic_ip import ElasticIp
+from steps.flow_log import FlowLog
 from steps.internet_gateway import InternetGateway
+from steps.log_group import LogGroup
 from steps.nat_gateway import NatGateway
+from steps.network_acl import NetworkAcl
+from steps.role import Role
 from steps.route_table import RouteTable
 from steps.security_group import SecurityGroup
 from steps.security_rules import SecurityRules
@@ -30,6 +35,11 @@ KINDS: dict[str, type[Step]] = {
         NatGateway,
         RouteTable,
         VpcEndpoint,
+        NetworkAcl,
+        DefaultNetworkAcl,
+        Role,
+        LogGroup,
+        FlowLog,
         SecurityGroup,
         SecurityRules,
         DefaultSecurityGroup,
