@@ -69,7 +69,7 @@ class NetworkAcl(Step):
             yield tuple(self._moved(live))
 
     def teardown(self, live: Live) -> Iterator[Call | tuple[Call, ...]]:
-        home = live.facts["home"] or Unknown(f"default ACL of {live.facts['vpc']}")
+        home = live.facts.get("home") or Unknown(f"default ACL of {live.facts['vpc']}")
         if moves := tuple(_move(each, home) for each in live.facts["associations"].values()):
             yield moves
         yield Call("ec2.delete_network_acl", NetworkAclId=live.id)

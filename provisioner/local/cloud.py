@@ -53,9 +53,7 @@ DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
 """Where actions are denied, and where names of buckets are taken by other accounts."""
 
 Environ = dict[str, Any]
-BOOKS = tuple(
-    module.rules for module in (ec2, nacl, flow, rds, s3, quotas, access, iam, logs, pricing)
-)
+BOOKS = tuple(module.rules for module in (ec2, nacl, flow, rds, s3, quotas, access, iam, logs, pricing))
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
     (book.service, action): book.of(action) for book in BOOKS for action in book.actions
 }

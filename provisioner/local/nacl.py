@@ -55,7 +55,9 @@ def a_rule_says_its_ports(ask: Ask) -> None:
     """TCP and UDP have ports, ICMP a type and a code: MissingParameter; a CIDR block loses its host bits. EC2 API,
     CreateNetworkAclEntry."""
     protocol = ask.get("Protocol")
-    missing = (protocol in _PORTED and not ask.get("PortRange.From")) or (protocol in _ICMP and not ask.get("Icmp.Type"))
+    missing = (protocol in _PORTED and not ask.get("PortRange.From")) or (
+        protocol in _ICMP and not ask.get("Icmp.Type")
+    )
     if missing:
         wanted = "portRange" if protocol in _PORTED else "icmpTypeCode"
         raise Refusal("MissingParameter", f"The request must contain the parameter {wanted}")
@@ -138,4 +140,4 @@ def _unknown(name: str) -> Refusal:
 
 
 def _is_asked(ask: Ask, entry: Any) -> bool:
-    return entry.rule_number == int(ask.get("RuleNumber")) and entry.egress == ask.flag("Egress")
+    return bool(entry.rule_number == int(ask.get("RuleNumber")) and entry.egress == ask.flag("Egress"))
