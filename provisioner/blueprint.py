@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Network
@@ -11,6 +11,7 @@ from typing import Any
 from provisioner.kit import Stack, Step
 from provisioner.settings import Settings
 from provisioner.survey import Choices
+from steps.acl_rules import OPEN, AclRule
 from steps.backup_plan import BackupPlan
 from steps.backup_vault import BackupVault
 from steps.bucket import Bucket
@@ -18,14 +19,18 @@ from steps.cluster import Cluster
 from steps.db_instance import DbInstance
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
+from steps.default_network_acl import DefaultNetworkAcl
 from steps.default_security_group import DefaultSecurityGroup
 from steps.elastic_ip import ElasticIp
+from steps.endpoint_policy import s3_of
 from steps.event_subscription import EventSubscription
+from steps.flow_log import FlowLog
 from steps.internet_gateway import InternetGateway
 from steps.key import Key
 from steps.log_bucket import LogBucket
 from steps.log_group import LogGroup
 from steps.nat_gateway import NatGateway
+from steps.network_acl import NetworkAcl
 from steps.rds import ENGINE
 from steps.role import Role
 from steps.route_table import RouteTable
@@ -44,6 +49,22 @@ INSTANCE_ALERTS = ("configuration change", "failure", "maintenance")
 """Exactly the categories that FSBP RDS.19 and RDS.20 name: Prowler takes one more for a failure."""
 MONITORING = 60
 """Seconds between two looks at a database's operating system."""
+TCP, ICMP = "6", "1"
+ANSWERS = (
+    AclRule("in", 300, ANYWHERE, TCP, (1024, 3388)),
+    AclRule("in", 310, ANYWHERE, TCP, (3390, 65535)),
+    AclRule("in", 320, ANYWHERE, ICMP, (3, 4)),
+)
+"""What an ACL, which remembers no connection, has to let back in: answers to the ports that NAT gateways and Linux
+choose from (VPC User Guide, "Ephemeral ports"), and word that a packet was too large ("Path MTU Discovery").
+
+3389 is left out, and not denied by a rule before: checks that read rules in their order and those that do not find no
+remote desktop open to the world, and a client that happens to choose that port tries again. There is none for UDP: an
+application's group lets nothing but TCP out, and what the network's own resolver and clock say no ACL looks at.
+"""
+WRITE_LOGS = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams")
+"""VPC User Guide, "IAM role for publishing flow logs to CloudWatch Logs"; but for CreateLogGroup, with which the
+service would make the group anew, without tags, after it was deleted."""
 
 
 def blueprint(settings: Settings, stack: Stack, choices: Choices) -> list[Step]:
@@ -54,7 +75,10 @@ def blueprint(settings: Settings, stack: Stack, choices: Choices) -> list[Step]:
     steps: list[Step] = [vpc, DefaultSecurityGroup(name="default-rules", vpc=vpc, **common), *public, *private]
     key = _key(settings, common) if settings.has("own_key") else None
     steps += [key] if key else []
+    steps += _borders(settings, vpc, public, private, common)
     steps += _routes(settings.network.nat, vpc, public, private, common)
+    if settings.has("flow_logs"):
+        steps += _flow_log(settings, vpc, common, key)
     app = SecurityGroup(name="app", vpc=vpc, description="The application", output="app_security_group_id", **common)
     out = [Rule("out", 443, ANYWHERE, "HTTPS to anywhere")]
     steps.append(app)
@@ -118,7 +142,57 @@ def _routes(nat: str, vpc: Vpc, public: list[Subnet], private: list[Subnet], com
         tables.append(RouteTable(name=f"private-routes-{slot + 1}", vpc=vpc, subnets=(subnet,), nat=way, **common))
         yield tables[-1]
     service = f"com.amazonaws.{vpc.stack.region}.s3"
-    yield VpcEndpoint(name="s3-endpoint", vpc=vpc, service_name=service, route_tables=tuple(tables), **common)
+    yield VpcEndpoint(
+        name="s3-endpoint",
+        vpc=vpc,
+        service_name=service,
+        route_tables=tuple(tables),
+        policy=s3_of(vpc.stack),
+        **common,
+    )
+
+
+def _borders(
+    settings: Settings, vpc: Vpc, public: list[Subnet], private: list[Subnet], common: dict[str, Any]
+) -> Iterator[Step]:
+    """Subnets keep the ACL that AWS gives them, or get their own, and then that one closes behind them."""
+    if not settings.has("network_acls"):
+        yield DefaultNetworkAcl(name="default-acl", vpc=vpc, **common)
+        return
+    from_web = [AclRule("in", 200 + n, ANYWHERE, TCP, (port, port)) for n, port in enumerate((80, 443))]
+    inner = tuple(_inside(vpc.cidr, settings.network.peers))
+    acls = tuple(
+        NetworkAcl(name=f"{side}-acl", vpc=vpc, subnets=tuple(subnets), rules=(*inner, *more, *ANSWERS), **common)
+        for side, subnets, more in (("public", public, from_web), ("private", private, ()))
+    )
+    yield from acls
+    yield DefaultNetworkAcl(name="default-acl", vpc=vpc, rules=(), after=acls, **common)
+
+
+def _inside(cidr: str, peers: Sequence[str]) -> Iterator[AclRule]:
+    """Let in whatever comes from the network and from those it is joined with, and everything out: what of it may
+    reach whom is said by the security groups, so no port of a database that stands is cut off."""
+    yield from (AclRule("in", number, peer) for number, peer in enumerate((cidr, *peers), start=100))
+    yield OPEN[1]
+
+
+def _flow_log(settings: Settings, vpc: Vpc, common: dict[str, Any], key: Key | None = None) -> Iterator[Step]:
+    """The log, after the group it is written to and the role that may write to just that."""
+    stack = vpc.stack
+    path = f"/aws/vpc/{stack.name}/flow"
+    group = LogGroup(name="flow-log-group", path=path, key=key, days=settings.log_days, **common)
+    here = f"arn:{stack.partition}:{{}}:{stack.region}:{stack.account}:{{}}"
+    role = Role(
+        name="flow-log-role",
+        service="vpc-flow-logs.amazonaws.com",
+        source=here.format("ec2", "vpc-flow-log/*"),
+        statements=(
+            {"Action": list(WRITE_LOGS), "Resource": here.format("logs", f"log-group:{path}:*")},
+            {"Action": "logs:DescribeLogGroups", "Resource": "*"},
+        ),
+        **common,
+    )
+    yield from (group, role, FlowLog(name="flow-log", vpc=vpc, group=group, role=role, **common))
 
 
 def _database(

@@ -39,6 +39,8 @@ _NETWORK = {
     "NAT gateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId"),
     "endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
     "security group": ("describe_security_groups", "SecurityGroups", "GroupId"),
+    "network ACL": ("describe_network_acls", "NetworkAcls", "NetworkAclId"),
+    "flow log": ("describe_flow_logs", "FlowLogs", "FlowLogId"),
     "network interface": ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
 }
 """By kind: the operation, the list in its answer and the id in an item of that."""
@@ -64,7 +66,14 @@ _DATABASE = {
 
 def inventory(client: Client) -> list[Found]:
     """List everything but the account's default network and what every account has."""
-    return [*_network(client("ec2")), *_database(client("rds")), *_buckets(client("s3")), *_secrets(client)]
+    return [
+        *_network(client("ec2")),
+        *_database(client("rds")),
+        *_buckets(client("s3")),
+        *_secrets(client),
+        *_roles(client("iam")),
+        *_log_groups(client("logs")),
+    ]
 
 
 def _network(ec2: Any) -> Iterator[Found]:
@@ -72,7 +81,8 @@ def _network(ec2: Any) -> Iterator[Found]:
     for kind, (operation, listed, id) in _NETWORK.items():
         for item in getattr(ec2, operation)()[listed]:
             if item.get("VpcId") not in usual and str(item.get("State")).lower() != "deleted":
-                by_aws = kind == "network interface" or any(each.get("Main") for each in item.get("Associations", ()))
+                main = item.get("IsDefault") or any(each.get("Main") for each in item.get("Associations", ()))
+                by_aws = kind == "network interface" or bool(main)
                 yield Found(kind, item[id], _step(item), by_aws)
 
 
@@ -96,6 +106,18 @@ def _buckets(s3: Any) -> Iterator[Found]:
 def _secrets(client: Client) -> Iterator[Found]:
     for secret in client("secretsmanager").list_secrets()["SecretList"]:
         yield Found("secret", secret["Name"], _step(secret), by_aws=secret.get("OwningService") == "rds")
+
+
+def _roles(iam: Any) -> Iterator[Found]:
+    for role in iam.list_roles()["Roles"]:
+        by_aws = role["Path"].startswith("/aws-service-role/")
+        yield Found("role", role["Arn"], _step(iam.list_role_tags(RoleName=role["RoleName"])), by_aws)
+
+
+def _log_groups(logs: Any) -> Iterator[Found]:
+    for group in logs.describe_log_groups()["logGroups"]:
+        tags = logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
+        yield Found("log group", group["logGroupName"], tags.get("provisioner:step", ""))
 
 
 def _step(item: Mapping[str, Any]) -> str:

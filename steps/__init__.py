@@ -11,14 +11,17 @@ from steps.cluster import Cluster
 from steps.db_instance import DbInstance
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
+from steps.default_network_acl import DefaultNetworkAcl
 from steps.default_security_group import DefaultSecurityGroup
 from steps.elastic_ip import ElasticIp
 from steps.event_subscription import EventSubscription
+from steps.flow_log import FlowLog
 from steps.internet_gateway import InternetGateway
 from steps.key import Key
 from steps.log_bucket import LogBucket
 from steps.log_group import LogGroup
 from steps.nat_gateway import NatGateway
+from steps.network_acl import NetworkAcl
 from steps.role import Role
 from steps.route_table import RouteTable
 from steps.security_group import SecurityGroup
@@ -38,12 +41,15 @@ KINDS: dict[str, type[Step]] = {
         NatGateway,
         RouteTable,
         VpcEndpoint,
+        NetworkAcl,
+        DefaultNetworkAcl,
+        Key,
+        Role,
+        LogGroup,
+        FlowLog,
         SecurityGroup,
         SecurityRules,
         DefaultSecurityGroup,
-        Key,
-        LogGroup,
-        Role,
         LogBucket,
         Bucket,
         DbSubnetGroup,

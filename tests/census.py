@@ -34,9 +34,20 @@ _EC2 = {
     "route table": Listing("describe_route_tables", "RouteTableId", ("VpcId", "Routes", "Associations")),
     "address": Listing("describe_addresses", "AllocationId", ("Domain",)),
     "nat gateway": Listing("describe_nat_gateways", "NatGatewayId", ("SubnetId", "State", "NatGatewayAddresses")),
-    "endpoint": Listing("describe_vpc_endpoints", "VpcEndpointId", ("VpcId", "ServiceName", "RouteTableIds")),
+    "endpoint": Listing(
+        "describe_vpc_endpoints", "VpcEndpointId", ("VpcId", "ServiceName", "RouteTableIds", "PolicyDocument")
+    ),
     "security group": Listing(
         "describe_security_groups", "GroupId", ("GroupName", "Description", "IpPermissions", "IpPermissionsEgress")
+    ),
+    "network acl": Listing("describe_network_acls", "NetworkAclId", ("VpcId", "IsDefault", "Entries", "Associations")),
+    "flow log": Listing(
+        "describe_flow_logs",
+        "FlowLogId",
+        (
+            *("ResourceId", "TrafficType", "LogGroupName", "DeliverLogsPermissionArn"),
+            *("MaxAggregationInterval", "DeliverLogsStatus"),
+        ),
     ),
     "interface": Listing("describe_network_interfaces", "NetworkInterfaceId", ("SubnetId", "InterfaceType", "Groups")),
 }
@@ -71,6 +82,7 @@ _PASSING = frozenset(
     [
         "AssociationId",
         "RouteTableAssociationId",
+        "NetworkAclAssociationId",
         "NetworkInterfaceId",
         "PublicIp",
         "PrivateIp",
@@ -92,6 +104,8 @@ def census(client: Client) -> Census:
     found["secret"] = [
         _told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]
     ]
+    found["role"] = [_plain(each, {}) for each in _roles(client("iam"))]
+    found["log group"] = [_plain(each, {}) for each in _log_groups(client("logs"))]
     found["bucket"] = [_plain(_bucket(s3, each["Name"]), names) for each in s3.list_buckets()["Buckets"]]
     return {kind: sorted(items, key=str) for kind, items in found.items()}
 
@@ -115,6 +129,8 @@ def owned(client: Client) -> list[tuple[str, str]]:
             found.append((_tags(tags), item.get(f"{noun}Identifier") or item[f"{noun}Name"]))
     for bucket in s3.list_buckets()["Buckets"]:
         found.append((_tags(_setting(s3, "bucket_tagging", bucket["Name"])), bucket["Name"]))
+    found += [(role["tags"], role["Arn"]) for role in _roles(client("iam"))]
+    found += [(group["tags"], group["logGroupName"]) for group in _log_groups(client("logs"))]
     return sorted((tags[_STEP], id) for tags, id in found if _STEP in tags)
 
 
@@ -163,6 +179,24 @@ def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Ite
         if noun == "DBClusterSnapshot":
             told["Name"] = name.partition("-final-")[0]  # the rest is the id of the cluster
         yield told
+
+
+def _roles(iam: Any) -> Iterator[dict[str, Any]]:
+    for each in iam.list_roles()["Roles"]:
+        name = {"RoleName": each["RoleName"]}
+        role = iam.get_role(**name)["Role"]
+        told = _told(role, ("Arn", "AssumeRolePolicyDocument", "PermissionsBoundary"))
+        policies = iam.list_role_policies(**name)["PolicyNames"]
+        told["policies"] = {
+            policy: iam.get_role_policy(**name, PolicyName=policy)["PolicyDocument"] for policy in policies
+        }
+        yield {**told, "attached": iam.list_attached_role_policies(**name)["AttachedPolicies"]}
+
+
+def _log_groups(logs: Any) -> Iterator[dict[str, Any]]:
+    for group in logs.describe_log_groups()["logGroups"]:
+        told = _told(group, ("logGroupName", "retentionInDays", "kmsKeyId"))
+        yield {**told, "tags": logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]}
 
 
 def _bucket(s3: Any, name: str) -> dict[str, Any]:

@@ -195,7 +195,7 @@ def waits(name: str) -> Iterator[str]:
             yield ast.unparse(node)
 
 
-NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|iam|secretsmanager|service-quotas|pricing)\.[a-z0-9_]+[a-z0-9]")
+NAMED = re.compile(r"(?:ec2|rds|s3|sts|kms|iam|logs|secretsmanager|service-quotas|pricing)\.[a-z0-9_]+[a-z0-9]")
 PARAMETERS = {"rds.force_ssl"}
 """What reads like an operation and is a parameter of PostgreSQL."""
 OPERATIONS = sorted(

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from provisioner.local import kms, trust
+from provisioner.local import iam, kms
 from provisioner.local.protocol import reply as answer
 from provisioner.local.rules import Ask, Refusal, Reply, Rulebook
 
@@ -317,7 +317,7 @@ def a_selection_is_made_once_for_a_name(ask: Ask) -> Reply:
     selection = body["BackupSelection"]
     if any(each["BackupSelection"]["SelectionName"] == selection["SelectionName"] for each in _selections(ask, plan)):
         raise Refusal("AlreadyExistsException", "Backup selection with the same name already exists")
-    if trust.role(ask, selection["IamRoleArn"], "backup.amazonaws.com") is None:
+    if not iam.assumable(ask, selection["IamRoleArn"], "backup.amazonaws.com"):
         text = f"IAM Role {selection['IamRoleArn']} cannot be assumed by AWS Backup"
         raise Refusal("InvalidParameterValueException", text)
     id = str(uuid.uuid4())

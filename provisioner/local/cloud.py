@@ -37,7 +37,23 @@ from moto.sns.responses import SNSResponse
 from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
-from provisioner.local import access, backup, contents, ec2, kms, lifecycle, managed, pricing, quotas, rds, s3, sns
+from provisioner.local import (
+    access,
+    backup,
+    contents,
+    ec2,
+    flow,
+    iam,
+    kms,
+    lifecycle,
+    logs,
+    nacl,
+    pricing,
+    quotas,
+    rds,
+    s3,
+    sns,
+)
 from provisioner.local.cut import Cut
 from provisioner.local.faults import PRESETS, Fate, Faults
 from provisioner.local.lag import Past
@@ -54,9 +70,8 @@ DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
 """Where actions are denied, and where names of buckets are taken by other accounts."""
 
 Environ = dict[str, Any]
-BOOKS = (
-    *(ec2.rules, rds.rules, s3.rules, quotas.rules, managed.rules, pricing.rules),
-    *(kms.rules, sns.rules, backup.rules),
+BOOKS = tuple(
+    module.rules for module in (ec2, nacl, flow, rds, s3, quotas, access, iam, logs, pricing, kms, sns, backup)
 )
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
     (book.service, action): book.of(action) for book in BOOKS for action in book.actions

@@ -6,10 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import moto.backends
-
-from provisioner.local.rules import Ask
-
 
 def statements_of(policy: Any) -> list[Any]:
     """List the statements of a policy, of which a single one needs no list. Raises ValueError for what is no JSON."""
@@ -32,10 +28,3 @@ def _grants(statement: Mapping[str, Any], service: str) -> bool:
 def many(value: Any) -> list[str]:
     """List what a policy says of one thing without a list."""
     return [value] if isinstance(value, str) else list(value)
-
-
-def role(ask: Ask, arn: str, service: str) -> Any:
-    """Give a role by its ARN if a service of AWS may assume it, else ``None``."""
-    backends: Any = moto.backends.get_backend("iam")
-    found = next((each for each in backends[ask.account]["aws"].roles.values() if each.arn == arn), None)
-    return found if found is not None and grants(found.assume_role_policy_document, service) else None

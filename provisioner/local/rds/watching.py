@@ -5,7 +5,7 @@ RDS API reference, EnableCloudwatchLogsExports, MonitoringInterval, PerformanceI
 
 from __future__ import annotations
 
-from provisioner.local import trust
+from provisioner.local import iam
 from provisioner.local.offerings import ENGINE
 from provisioner.local.rds.book import cluster_of, combination, is_aurora, rules, usable_key, wrong_value
 from provisioner.local.rules import Ask, Reply
@@ -81,14 +81,9 @@ def metrics_have_an_interval_and_a_role(ask: Ask) -> None:
     if interval and not role:
         text = "A MonitoringRoleARN value is required if you specify a MonitoringInterval value other than 0."
         raise combination(text)
-    if role and not _monitors(ask, role):
+    if role and not iam.assumable(ask, role, "monitoring.rds.amazonaws.com"):
         text = "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING"
         raise wrong_value(text)
-
-
-def _monitors(ask: Ask, arn: str) -> bool:
-    role = trust.role(ask, arn, "monitoring.rds.amazonaws.com")
-    return role is not None and bool(role.managed_policies or role.policies)
 
 
 @rules.after("ModifyDBInstance")
