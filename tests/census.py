@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests import census_security
+
 Client = Callable[[str], Any]
 Census = dict[str, list[Any]]
 
@@ -61,7 +63,7 @@ _RDS = {
             *("EngineVersion", "Status", "DatabaseName", "MasterUsername", "Port", "StorageEncrypted"),
             *("DBSubnetGroup", "DBClusterParameterGroup", "VpcSecurityGroups", "ServerlessV2ScalingConfiguration"),
             *("BackupRetentionPeriod", "DeletionProtection", "IAMDatabaseAuthenticationEnabled"),
-            *("CopyTagsToSnapshot", "EngineLifecycleSupport"),
+            *("CopyTagsToSnapshot", "EngineLifecycleSupport", "EnabledCloudwatchLogsExports", "KmsKeyId"),
         ),
     ),
     "instance": (
@@ -70,13 +72,19 @@ _RDS = {
         (
             *("DBClusterIdentifier", "DBInstanceClass", "DBInstanceStatus", "AvailabilityZone"),
             *("PubliclyAccessible", "AutoMinorVersionUpgrade", "PromotionTier"),
+            *("MonitoringInterval", "MonitoringRoleArn", "PerformanceInsightsEnabled", "PerformanceInsightsKMSKeyId"),
         ),
     ),
     "snapshot": ("describe_db_cluster_snapshots", "DBClusterSnapshot", ("DBClusterIdentifier", "SnapshotType")),
+    "subscription": (
+        "describe_event_subscriptions",
+        "EventSubscription",
+        ("SnsTopicArn", "Status", "SourceType", "SourceIdsList", "EventCategoriesList", "Enabled"),
+    ),
 }
 _BUCKET = (
     *("bucket_tagging", "public_access_block", "bucket_ownership_controls", "bucket_encryption", "bucket_versioning"),
-    *("bucket_lifecycle_configuration", "bucket_policy"),
+    *("bucket_lifecycle_configuration", "bucket_policy", "bucket_logging", "bucket_notification_configuration"),
 )
 _PASSING = frozenset(
     [
@@ -98,14 +106,17 @@ def census(client: Client) -> Census:
     """List everything but the account's default network and default groups, every id replaced by a name."""
     counted = _network(client("ec2"))
     rds, s3 = client("rds"), client("s3")
+    keys = list(census_security.keys(client))
     names = {id: name for each in counted.values() for id, name in each.names.items()}
+    names |= {key["Arn"]: key["Name"] for key in keys}
     found = {kind: [_plain(each, names) for each in listed.items] for kind, listed in counted.items()}
     found |= {kind: [_plain(each, names) for each in _database(rds, *how)] for kind, how in _RDS.items()}
     found["secret"] = [
         _told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]
     ]
     found["role"] = [_plain(each, {}) for each in _roles(client("iam"))]
-    found["log group"] = [_plain(each, {}) for each in _log_groups(client("logs"))]
+    found["log group"] = [_plain(each, names) for each in _log_groups(client("logs"))]
+    found |= {kind: [_plain(each, names) for each in items] for kind, items in census_security.census(client).items()}
     found["bucket"] = [_plain(_bucket(s3, each["Name"]), names) for each in s3.list_buckets()["Buckets"]]
     return {kind: sorted(items, key=str) for kind, items in found.items()}
 
@@ -126,11 +137,12 @@ def owned(client: Client) -> list[tuple[str, str]]:
         items = _items(getattr(rds, operation)()) if kind != "snapshot" else []
         for item in items:
             tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
-            found.append((_tags(tags), item.get(f"{noun}Identifier") or item[f"{noun}Name"]))
+            found.append((_tags(tags), _name(item, noun)))
     for bucket in s3.list_buckets()["Buckets"]:
         found.append((_tags(_setting(s3, "bucket_tagging", bucket["Name"])), bucket["Name"]))
     found += [(role["tags"], role["Arn"]) for role in _roles(client("iam"))]
     found += [(group["tags"], group["logGroupName"]) for group in _log_groups(client("logs"))]
+    found += census_security.owned(client)
     return sorted((tags[_STEP], id) for tags, id in found if _STEP in tags)
 
 
@@ -168,7 +180,7 @@ def _dead(item: Mapping[str, Any]) -> bool:
 
 def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for item in _items(getattr(rds, operation)()):
-        name = item.get(f"{noun}Identifier") or item[f"{noun}Name"]
+        name = _name(item, noun)
         if name.startswith("default") or item.get("SnapshotType") == "automated":
             continue  # AWS's own, which come and go by themselves
         tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
@@ -179,6 +191,11 @@ def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Ite
         if noun == "DBClusterSnapshot":
             told["Name"] = name.partition("-final-")[0]  # the rest is the id of the cluster
         yield told
+
+
+def _name(item: Mapping[str, Any], noun: str) -> str:
+    names = (f"{noun}Identifier", f"{noun}Name", "CustSubscriptionId")
+    return str(next(item[key] for key in names if key in item))
 
 
 def _roles(iam: Any) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from provisioner.engine import Seen
 from steps.endpoint_policy import FULL
+from tests import hands_security
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 WITH_NAT = ("staging", "prod")
@@ -204,9 +205,12 @@ def retag_group(client: Client, seen: Seen) -> None:
 
 def encrypt_group(client: Client, seen: Seen) -> None:
     lets = {"Effect": "Allow", "Principal": {"Service": "logs.us-east-1.amazonaws.com"}, "Action": "kms:*"}
-    policy = json.dumps({"Version": "2012-10-17", "Statement": [{**lets, "Resource": "*"}]})
+    keeps = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "kms:*"}
+    statements = [{**each, "Resource": "*"} for each in (lets, keeps)]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
     key = client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
     client("logs").associate_kms_key(logGroupName=live(seen).id, kmsKeyId=key)
+    client("kms").schedule_key_deletion(KeyId=key)
 
 
 def replace_flow_log(**changes: Any) -> Hand:
@@ -457,13 +461,17 @@ CHANGES = (
     Change("DbInstance", "promoted last", instance(PromotionTier=15)),
     Change("DbInstance", "of a fixed size", instance(DBInstanceClass="db.r6g.large")),
     Change("DbInstance", "deleted", delete_instance),
+    Change(
+        "Cluster", "logs told no more", cluster(CloudwatchLogsExportConfiguration={"DisableLogTypes": ["postgresql"]})
+    ),
+    *(Change(*each) for each in hands_security.CHANGES),
 )
 
 
 def disown(client: Client, seen: Seen) -> None:
     """Take the tag from it that makes it this project's and not another's."""
     key = "provisioner:project"
-    if seen.step.kind == "Bucket":
+    if seen.step.kind in ("Bucket", "LogBucket"):
         tags = {name: value for name, value in live(seen).facts["all_tags"].items() if name != key}
         tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
         client("s3").put_bucket_tagging(Bucket=live(seen).id, Tagging={"TagSet": tag_set})
@@ -471,6 +479,8 @@ def disown(client: Client, seen: Seen) -> None:
         client("logs").untag_resource(resourceArn=live(seen).facts["arn"], tagKeys=[key])
     elif seen.step.kind == "Role":
         client("iam").untag_role(RoleName=seen.step.label, TagKeys=[key])
+    elif hands_security.disown(client, seen, key):
+        pass
     elif "arn" in live(seen).facts:
         client("rds").remove_tags_from_resource(ResourceName=live(seen).facts["arn"], TagKeys=[key])
     else:
@@ -486,6 +496,8 @@ def obey(client: Client, command: str) -> None:
     elif words[1] == "logs":
         pairs = (pair.partition("=") for pair in options["--tags"].split(","))
         client("logs").tag_resource(resourceArn=options["--resource-arn"], tags={key: value for key, _, value in pairs})
+    elif hands_security.obey(client, words, options):
+        pass
     elif words[1] == "iam":
         client("iam").tag_role(RoleName=options["--role-name"], Tags=json.loads(options["--tags"]))
     elif words[1] == "ec2":

@@ -26,6 +26,7 @@ _HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SETTINGS = {"logging": "PutBucketLogging", "policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
 _NOTIFICATIONS = "GetBucketNotificationConfiguration"
+_READ = {"logging": "GetBucketLogging", "notification": _NOTIFICATIONS}
 _KEY_STATES = {"Disabled": "KMS.DisabledException", "PendingDeletion": "KMS.KMSInvalidStateException"}
 _TAKEN = "buckets of others"
 """Where the memory keeps the names that other accounts have."""
@@ -40,8 +41,8 @@ def addressed(environ: Mapping[str, Any], query: Mapping[str, str]) -> tuple[str
     bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
     if hosted:
         bucket, key = hosted[1], environ["PATH_INFO"].lstrip("/")
-    if environ["REQUEST_METHOD"] == "GET" and not key and "notification" in query:
-        return bucket, _NOTIFICATIONS
+    if environ["REQUEST_METHOD"] == "GET" and bucket and not key:
+        return bucket, next((action for setting, action in _READ.items() if setting in query), "")
     if environ["REQUEST_METHOD"] == "PUT" and key and not set(query) - {"x-id"}:
         return bucket, "PutObject"
     if environ["REQUEST_METHOD"] != "PUT" or key or not bucket:
@@ -209,8 +210,15 @@ def logs_go_where_s3_may_write(ask: Ask) -> Reply:
         text = "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
         raise Refusal("InvalidTargetBucketForLogging", text)
     settings = {key: told.get(key, "") for key in ("TargetBucket", "TargetPrefix")} if target is not None else {}
-    _moto(ask).get_bucket(ask.bucket).logging = settings
+    _moto(ask).get_bucket(ask.bucket).logged = settings
     return Reply(200, {}, b"")
+
+
+@rules.before("GetBucketLogging")
+def where_logs_go_is_told(ask: Ask) -> Reply:
+    """No log is ever delivered here, where AWS takes hours for it: moto would write one for every request."""
+    settings = getattr(_moto(ask).get_bucket(ask.bucket), "logged", {})
+    return answer(ask, {"LoggingEnabled": settings} if settings else {})
 
 
 @rules.before("PutObject")
