@@ -134,6 +134,7 @@ FLOW_FOUND = {
     "DeliverLogsStatus": "SUCCESS",
 }
 TRUST = json.dumps(ROLE.trust)[:57]
+GROUP_TAGS = json.dumps(GROUP.labels, sort_keys=True)[:57]
 PERMITTED = json.dumps(ROLE.policies["own"])[:57]
 REMADE = f"""
     ec2.delete_flow_logs FlowLogIds=["fl-1"]
@@ -223,7 +224,7 @@ RuleAction=allow CidrBlock=0.0.0.0/0
         GROUP,
         logs(kmsKeyId=KEY, retentionInDays=365),
         absent=f"""
-            logs.create_log_group logGroupName={PATH} kmsKeyId={KEY} tags={json.dumps(GROUP.labels, sort_keys=True)[:57]}...
+            logs.create_log_group logGroupName={PATH} kmsKeyId={KEY} tags={GROUP_TAGS}...
             logs.put_retention_policy logGroupName={PATH} retentionInDays=365
         """,
         teardown=f"logs.delete_log_group logGroupName={PATH}",
@@ -232,7 +233,7 @@ RuleAction=allow CidrBlock=0.0.0.0/0
             "without key": ({"key": None}, f"logs.associate_kms_key logGroupName={PATH} kmsKeyId={KEY}"),
             "tags changed": (
                 {"tags": {}},
-                f"logs.tag_resource resourceArn={GROUP_ARN} tags={json.dumps(GROUP.labels, sort_keys=True)[:57]}...",
+                f"logs.tag_resource resourceArn={GROUP_ARN[:57]}... tags={GROUP_TAGS}...",
             ),
         },
     ),
