@@ -81,8 +81,7 @@ def _network(ec2: Any) -> Iterator[Found]:
     for kind, (operation, listed, id) in _NETWORK.items():
         for item in getattr(ec2, operation)()[listed]:
             if item.get("VpcId") not in usual and str(item.get("State")).lower() != "deleted":
-                main = item.get("IsDefault") or any(each.get("Main") for each in item.get("Associations", ()))
-                by_aws = kind == "network interface" or bool(main)
+                by_aws = kind == "network interface" or any(each.get("Main") for each in item.get("Associations", ()))
                 yield Found(kind, item[id], _step(item), by_aws)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -32,20 +33,26 @@ class LogGroup(Step):
     guarded = False
 
     def observe(self, aws: Reader) -> Live | None:
-        group = next((each for each in _listed(aws, self.stack) if each["logGroupName"] == self.path), None)
+        group = self._found(aws)
         if group is None:
             return None
-        tags = _tags(aws, group)
+        name, tags = group["logGroupName"], _tags(aws, group)
         if not self.claims(tags):
-            return Live(self.path, foreign=self._adoption(group["logGroupArn"]))
+            return Live(name, foreign=self._adoption(group["logGroupArn"]))
         facts = {
-            "path": self.path,
+            "path": name,
             "arn": group["logGroupArn"],
             "key": group.get("kmsKeyId"),
             "days": group.get("retentionInDays", 0),
             "tags": {key: value for key, value in tags.items() if key in self.labels},
         }
-        return Live(self.path, facts)
+        return Live(name, facts)
+
+    def _found(self, aws: Reader) -> Mapping[str, Any] | None:
+        """Find it by its name, or, where it left the file and with it the state, by its tags."""
+        if isinstance(self.path, str):
+            return next((each for each in _listed(aws, self.stack) if each["logGroupName"] == self.path), None)
+        return next((each for each in _own(aws, self.stack) if self.claims(_tags(aws, each))), None)
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:
@@ -71,16 +78,15 @@ class LogGroup(Step):
         yield Quantity("log-storage-gb")
 
     def _adoption(self, arn: str) -> str:
-        tags = ",".join(f"{key}={value}" for key, value in sorted(self.labels.items()))
+        tags = json.dumps(self.labels, sort_keys=True)
         return f"aws logs tag-resource --resource-arn {shlex.quote(arn)} --tags {shlex.quote(tags)}"
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
-        for group in _listed(aws, stack):
-            if any(re.fullmatch(pattern, group["logGroupName"]) for pattern in paths(stack)):
-                tags = _tags(aws, group)
-                if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
-                    yield tags.get("provisioner:step", "")
+        for group in _own(aws, stack):
+            tags = _tags(aws, group)
+            if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
+                yield tags.get("provisioner:step", "")
 
 
 def paths(stack: Stack) -> tuple[str, ...]:
@@ -93,6 +99,16 @@ def paths(stack: Stack) -> tuple[str, ...]:
 def _listed(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
     """List the groups that have the stack's name in theirs: one question for all of its own."""
     return list(aws.items("logs.describe_log_groups", logGroupNamePattern=stack.name))
+
+
+def _own(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
+    """List those whose names are like ours; whose they are is told by their tags."""
+    like_ours = paths(stack)
+    return [
+        each
+        for each in _listed(aws, stack)
+        if any(re.fullmatch(pattern, each["logGroupName"]) for pattern in like_ours)
+    ]
 
 
 def _tags(aws: Reader, group: Mapping[str, Any]) -> dict[str, str]:

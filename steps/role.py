@@ -157,5 +157,5 @@ class Role(Step):
 
 def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:
     """Write a policy in plain JSON values, which is how IAM tells it again."""
-    document: dict[str, Any] = json.loads(json.dumps({"Version": "2012-10-17", "Statement": statements}))
+    document: dict[str, Any] = json.loads(json.dumps({"Version": "2012-10-17", "Statement": statements}, default=str))
     return document

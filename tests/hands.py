@@ -494,8 +494,7 @@ def obey(client: Client, command: str) -> None:
     if words[1] == "s3api":
         client("s3").put_bucket_tagging(Bucket=options["--bucket"], Tagging=json.loads(options["--tagging"]))
     elif words[1] == "logs":
-        pairs = (pair.partition("=") for pair in options["--tags"].split(","))
-        client("logs").tag_resource(resourceArn=options["--resource-arn"], tags={key: value for key, _, value in pairs})
+        client("logs").tag_resource(resourceArn=options["--resource-arn"], tags=json.loads(options["--tags"]))
     elif hands_security.obey(client, words, options):
         pass
     elif words[1] == "iam":

@@ -159,6 +159,14 @@ def fresh(folder: Path, environment: str, *changes: Tables) -> Census:
         ("dev", [{"database": {"deletion_protection": True}}]),
         ("dev", [{"bucket": {"noncurrent_days": 3}}, {"bucket": {"abort_uploads_days": 5}}]),
         ("dev", [{"tags": {"owner": "alice"}}, {"tags": {"team": "network"}}]),
+        ("dev", [{"security": {"network_acls": on}} for on in (True, False)]),
+        ("dev", [{"security": {"flow_logs": on}} for on in (True, False)]),
+        (
+            "dev-hardened",
+            [{"network": {"peers": peers}} for peers in (["10.9.0.0/16", "10.8.0.0/16"], ["10.8.0.0/16"])],
+        ),
+        ("dev-hardened", [{"network": {"zones": zones}} for zones in (3, 2)]),
+        ("dev-hardened", [{"security": {"log_days": 7}}, {"tags": {"owner": "alice"}}]),
     ],
 )
 def test_a_changed_file_leads_to_what_it_gives_in_an_empty_account(

@@ -30,7 +30,7 @@ from tests.model import validate
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 REGION = "us-east-1"
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    "dev-hardened": {"hardened": True},
+    f"{file}-hardened": {"hardened": True} for file in ("dev", "prod")
 }
 """Environments whose file is another's, changed so."""
 
