@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner import deeds
 from provisioner.inventory import Client, Found
 from provisioner.kit import tags_of
 
@@ -314,6 +315,31 @@ CHANGES = (
         _setting("bucket_policy"),
         lambda client, id: client("s3").delete_bucket_policy(Bucket=id),
     ),
+    Change("key", "disabled", deeds.key, lambda client, id: client("kms").disable_key(KeyId=id)),
+    Change("key", "about to be deleted", deeds.key, lambda client, id: client("kms").schedule_key_deletion(KeyId=id)),
+    Change("key", "its alias taken", deeds.key, deeds.take_the_aliases),
+    Change(
+        "topic",
+        "unencrypted",
+        deeds.topic,
+        lambda client, id: client("sns").set_topic_attributes(
+            TopicArn=id, AttributeName="KmsMasterKeyId", AttributeValue=""
+        ),
+    ),
+    Change(
+        "event subscription",
+        "switched off",
+        deeds.subscriptions,
+        lambda client, id: client("rds").modify_event_subscription(SubscriptionName=id, Enabled=False),
+    ),
+    Change(
+        "event subscription",
+        "deleted",
+        deeds.subscriptions,
+        lambda client, id: client("rds").delete_event_subscription(SubscriptionName=id),
+    ),
+    Change("backup vault", "its name tag taken", deeds.vault, deeds.untag_the_vault),
+    Change("backup plan", "nothing copied any more", deeds.selections, deeds.select_nothing),
     Change(
         "cluster",
         "deletion protection switched",

@@ -73,6 +73,10 @@ def inventory(client: Client) -> list[Found]:
         *_secrets(client),
         *_roles(client("iam")),
         *_log_groups(client("logs")),
+        *_keys(client("kms")),
+        *_topics(client("sns")),
+        *_subscriptions(client("rds")),
+        *_backups(client("backup")),
     ]
 
 
@@ -117,6 +121,35 @@ def _log_groups(logs: Any) -> Iterator[Found]:
     for group in logs.describe_log_groups()["logGroups"]:
         tags = logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
         yield Found("log group", group["logGroupName"], tags.get("provisioner:step", ""))
+
+
+def _keys(kms: Any) -> Iterator[Found]:
+    """List the keys that are not AWS's own; one in its window is as good as gone."""
+    for each in kms.list_keys()["Keys"]:
+        key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
+        if key["KeyManager"] != "AWS" and key["KeyState"] != "PendingDeletion":
+            tags = {tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]}
+            yield Found("key", key["Arn"], tags.get("provisioner:step", ""))
+
+
+def _topics(sns: Any) -> Iterator[Found]:
+    for topic in sns.list_topics()["Topics"]:
+        yield Found("topic", topic["TopicArn"], _step(sns.list_tags_for_resource(ResourceArn=topic["TopicArn"])))
+
+
+def _subscriptions(rds: Any) -> Iterator[Found]:
+    for each in rds.describe_event_subscriptions()["EventSubscriptionsList"]:
+        tags = rds.list_tags_for_resource(ResourceName=each["EventSubscriptionArn"])
+        yield Found("event subscription", each["CustSubscriptionId"], _step(tags))
+
+
+def _backups(backup: Any) -> Iterator[Found]:
+    for vault in backup.list_backup_vaults()["BackupVaultList"]:
+        tags = backup.list_tags(ResourceArn=vault["BackupVaultArn"])["Tags"]
+        yield Found("backup vault", vault["BackupVaultName"], tags.get("provisioner:step", ""))
+    for plan in backup.list_backup_plans()["BackupPlansList"]:
+        tags = backup.list_tags(ResourceArn=plan["BackupPlanArn"])["Tags"]
+        yield Found("backup plan", plan["BackupPlanId"], tags.get("provisioner:step", ""))
 
 
 def _step(item: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from tests.hands import disown, live, obey, replace_flow_log
 from tests.test_contract import built, settled
 from tests.world import VARIANTS, Killed, Watched, World, standing
 
-SWITCHES = VARIANTS["dev-hardened"]["security"]
+SWITCHES = VARIANTS["dev-bordered"]["security"]
 OFF = dict.fromkeys(SWITCHES, False)
 
 
@@ -40,7 +40,7 @@ def passes(acl: dict[str, Any], source: str, port: int = 5432) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("environment", "switches"), [("dev", SWITCHES), ("dev-hardened", OFF)], ids=["on", "off"])
+@pytest.mark.parametrize(("environment", "switches"), [("dev", SWITCHES), ("dev-bordered", OFF)], ids=["on", "off"])
 def test_no_subnet_is_ever_in_the_dark_while_its_border_changes(
     tmp_path: Path, environment: str, switches: dict[str, bool]
 ) -> None:
@@ -57,7 +57,7 @@ def test_no_subnet_is_ever_in_the_dark_while_its_border_changes(
 
 
 def test_a_default_acl_that_was_closed_lets_nothing_through_and_nothing_of_ours_hangs_on_it(tmp_path: Path) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     default = world.look().seen["default-acl"]
     assert live(default).facts["hanging"] == ()
     (acl,) = world.client("ec2").describe_network_acls(NetworkAclIds=[live(default).id])["NetworkAcls"]
@@ -67,7 +67,7 @@ def test_a_default_acl_that_was_closed_lets_nothing_through_and_nothing_of_ours_
 
 @pytest.mark.parametrize("name", ["public-acl", "private-acl"])
 def test_from_anywhere_get_in_answers_and_the_web_and_no_way_to_administer(tmp_path: Path, name: str) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     (acl,) = world.client("ec2").describe_network_acls(NetworkAclIds=[live(world.look().seen[name]).id])["NetworkAcls"]
     web = name == "public-acl"
     ports = {22: False, 80: web, 443: web, 1023: False, 1024: True, 3388: True, 3389: False, 3390: True, 65535: True}
@@ -106,7 +106,7 @@ def test_a_stack_built_before_is_changed_in_place_and_nothing_is_refused(
     added = {"public-acl", "private-acl", "flow-log", "flow-log-role", "flow-log-group"} if switches else set()
     assert operations.keys() == added
     assert settled(world.provision())
-    assert census(world.client) == built("dev-hardened" if switches else "dev")
+    assert census(world.client) == built("dev-bordered" if switches else "dev")
 
 
 def built_before(folder: Path) -> World:
@@ -122,7 +122,7 @@ def built_before(folder: Path) -> World:
 
 
 def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -> None:
-    world = World(tmp_path, "dev-hardened")
+    world = World(tmp_path, "dev-bordered")
     world.change(database=None)
     world.cloud.time_scale = 1.0
     assert settled(world.provision())
@@ -133,7 +133,7 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
 
 @pytest.mark.parametrize("flags", [frozenset[str](), frozenset({"delete_data"})])
 def test_a_log_leaves_the_file_only_by_a_flag(tmp_path: Path, flags: frozenset[str]) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     world.change(security={"flow_logs": False})
     refused = [each.where for each in plan.refusals(world.look(flags=flags), flags, tearing=False)]
     assert refused == ([] if flags else ["flow-log-group"])
@@ -145,7 +145,7 @@ def test_a_log_leaves_the_file_only_by_a_flag(tmp_path: Path, flags: frozenset[s
 def test_what_has_our_name_and_not_our_tags_is_refused_with_the_command_that_adopts_it(
     tmp_path: Path, step: str, state: str
 ) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     disown(world.client, world.look().seen[step])
     if state == "lost":
         world.lose_state()
@@ -153,11 +153,11 @@ def test_what_has_our_name_and_not_our_tags_is_refused_with_the_command_that_ado
     assert refused.where == step
     obey(world.client, refused.remedy.partition("take it over with: ")[2])
     assert settled(world.provision())
-    assert census(world.client) == built("dev-hardened")
+    assert census(world.client) == built("dev-bordered")
 
 
 def test_what_left_the_file_with_the_state_is_found_by_its_tags(tmp_path: Path) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     world.change(security=OFF)
     world.lose_state()
     outcome = world.provision()
@@ -172,7 +172,7 @@ def test_what_left_the_file_with_the_state_is_found_by_its_tags(tmp_path: Path) 
 def test_a_flow_log_that_was_being_replaced_when_a_run_died_is_there_once(
     tmp_path: Path, last: str, lag: float
 ) -> None:
-    world = standing(tmp_path, "dev-hardened")
+    world = standing(tmp_path, "dev-bordered")
     world.request = replace(world.request, window=2 * lag)
     replace_flow_log(TrafficType="REJECT")(world.client, world.look().seen["flow-log"])
     world.cloud.switch(Faults(lag=lag))
@@ -188,4 +188,4 @@ def test_a_flow_log_that_was_being_replaced_when_a_run_died_is_there_once(
         world.provision(session)
     assert settled(world.provision())
     world.cloud.switch(Faults())
-    assert census(world.client) == built("dev-hardened")
+    assert census(world.client) == built("dev-bordered")

@@ -30,7 +30,9 @@ from tests.model import validate
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 REGION = "us-east-1"
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
-    f"{file}-hardened": {"hardened": True} for file in ("dev", "prod")
+    "dev-bordered": {"security": {"network_acls": True, "flow_logs": True}},
+    "dev-hardened": {"hardened": True},
+    "prod-hardened": {"hardened": True},
 }
 """Environments whose file is another's, changed so."""
 
