@@ -66,7 +66,11 @@ _CONTINUED = {"NextToken": "NextToken", "nextToken": "nextToken", "Marker": "Mar
 and IAM, KMS."""
 _TOKENS = ("ClientToken", "CreatorRequestId")
 """What a create takes to be made once however often it is sent; the second is AWS Backup's."""
-_NEWBORNS = {"create_key": ("KeyMetadata", "Arn"), "create_flow_logs": ("FlowLogIds", 0)}
+_NEWBORNS = {
+    "create_key": ("KeyMetadata", "Arn"),
+    "create_flow_logs": ("FlowLogIds", 0),
+    "create_role": ("Role", "Arn"),
+}
 """Where an answer tells the id of what was made, as far as that is not by the noun of the operation."""
 
 
@@ -354,7 +358,8 @@ def _complain(operation: str, response: Mapping[str, Any]) -> None:
     """Raise what AWS hides in a success: DeleteVpcEndpoints and DeleteObjects answer 200 and list what failed."""
     for each in (*response.get("Unsuccessful", ()), *response.get("Errors", ())):
         error = each.get("Error", each)
-        raise AwsError(operation, error["Code"], error.get("Message", ""), classify(error["Code"]))
+        code, message = error["Code"], error.get("Message", "")
+        raise AwsError(operation, code, message, classify(code, message=message))
 
 
 def _ids(operation: str, items: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -382,8 +387,8 @@ def _translated(operation: str, error: Exception) -> AwsError:
         answer = error.response.get("Error", {})
         code = str(answer.get("Code") or "Unknown")
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
-        kind = Forbidden if code in DENIED else AwsError
-        return kind(operation, code, str(answer.get("Message") or error), classify(code, status))
+        kind, message = Forbidden if code in DENIED else AwsError, str(answer.get("Message") or error)
+        return kind(operation, code, message, classify(code, status, message))
     if isinstance(error, (HTTPClientError, NoConnection)):
         return AwsError(operation, "Unreachable", str(error), Verdict.UNKNOWN)
     if isinstance(error, ParamValidationError):

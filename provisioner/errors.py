@@ -50,30 +50,49 @@ _TABLE = {
         RequestTimeout RequestTimeoutException InternalError InternalFailure InternalServerError ServiceUnavailable
         Unavailable 500 502 503 504 Unreachable UnreadableAnswer Defect""",
     Verdict.GONE: """
-        404 NotFoundException NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy
+        404 NotFound NotFoundException ResourceNotFound ResourceNotFoundException
+        NoSuchBucket NoSuchKey NoSuchUpload NoSuchTagSet NoSuchBucketPolicy
         NoSuchLifecycleConfiguration
         ServerSideEncryptionConfigurationNotFoundError NoSuchPublicAccessBlockConfiguration
         OwnershipControlsNotFoundError NatGatewayNotFound DBClusterNotFoundFault DBInstanceNotFound
         DBInstanceNotFoundFault DBSubnetGroupNotFoundFault DBParameterGroupNotFound DBParameterGroupNotFoundFault
-        DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached""",
+        DBClusterParameterGroupNotFound DBClusterParameterGroupNotFoundFault Gateway.NotAttached
+        SubscriptionNotFound SourceNotFound SNSTopicArnNotFound NoSuchEntity""",
     Verdict.EXISTS: """
         DBClusterAlreadyExistsFault DBInstanceAlreadyExists DBInstanceAlreadyExistsFault DBSubnetGroupAlreadyExists
         DBSubnetGroupAlreadyExistsFault DBParameterGroupAlreadyExists DBParameterGroupAlreadyExistsFault
         InvalidGroup.Duplicate InvalidPermission.Duplicate InvalidSubnet.Conflict RouteAlreadyExists
-        Resource.AlreadyAssociated BucketAlreadyOwnedByYou""",
+        Resource.AlreadyAssociated BucketAlreadyOwnedByYou EntityAlreadyExists FlowLogAlreadyExists
+        NetworkAclEntryAlreadyExists ResourceAlreadyExistsException AlreadyExistsException SubscriptionAlreadyExist""",
     Verdict.LATER: """
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
-        IncorrectState InvalidIPAddress.InUse""",
+        IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict OperationAbortedException
+        InvalidEventSubscriptionState SNSNoAuthorization KMSInvalidStateException DisabledException
+        KMSKeyNotAccessibleFault InvalidRequestException InvalidResourceStateException ConcurrentAccess
+        InvalidTargetBucketForLogging""",
 }
 _VERDICTS = {code: verdict for verdict, codes in _TABLE.items() for code in codes.split()}
 
+_SPREADING = {
+    "InvalidParameter": ("Unable to assume given IAM role",),
+    "InvalidParameterValue": ("IAM role ARN value is invalid or does not include the required permissions",),
+    "InvalidParameterValueException": ("cannot be assumed by AWS Backup",),
+}
+"""How a service refuses a role that has not reached it yet, by words since the codes say other things too: IAM makes
+changes known within seconds or minutes (IAM User Guide, "Changes that I make are not always immediately visible").
+CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection; as Terraform's provider knows them."""
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
 """EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
 
 
-def classify(code: str, status: int = 400) -> Verdict:
-    """Tell what an error code means; an unlisted code with an HTTP status of 5xx leaves the outcome unknown."""
+def classify(code: str, status: int = 400, message: str = "") -> Verdict:
+    """Tell what an error code means; an unlisted code with an HTTP status of 5xx leaves the outcome unknown.
+
+    ``message`` counts where AWS has no code of its own for what passes by itself.
+    """
+    if any(words in message for words in _SPREADING.get(code, ())):
+        return Verdict.LATER
     if code in _VERDICTS:
         return _VERDICTS[code]
     if _EC2_NOT_FOUND.fullmatch(code):
@@ -101,13 +120,18 @@ _REMEDIES = {
         f"grant this identity the action named above, {_AGAIN}"
     ),
     "VpcLimitExceeded AddressLimitExceeded NatGatewayLimitExceeded InternetGatewayLimitExceeded"
-    " DBClusterQuotaExceededFault InstanceQuotaExceeded RulesPerSecurityGroupLimitExceeded": (
+    " DBClusterQuotaExceededFault InstanceQuotaExceeded RulesPerSecurityGroupLimitExceeded NetworkAclLimitExceeded"
+    " NetworkAclEntryLimitExceeded FlowLogsLimitExceeded LimitExceeded LimitExceededException"
+    " EventSubscriptionQuotaExceeded TopicLimitExceeded": (
         f"remove what is no longer needed or have the quota raised (Service Quotas in the console), {_AGAIN}"
     ),
-    "DependencyViolation InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState": (
+    "DependencyViolation InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState DeleteConflict": (
         f"find what still uses it and remove that, {_AGAIN}"
     ),
     "BucketAlreadyExists": "the name belongs to another account: choose another project name or SUFFIX",
+    "KMSInvalidStateException DisabledException KMSKeyNotAccessibleFault KMSDisabled KMSInvalidState KMSNotFound": (
+        f"see that the key is there, enabled and not about to be deleted, and that its policy lets this be, {_AGAIN}"
+    ),
     "InsufficientDBInstanceCapacity": f"wait for AWS to have capacity in that zone, {_AGAIN}",
     "UnknownRegion": "correct the key region in the environment file; if AWS has just opened it, upgrade boto3",
     "Unreachable": f"check the network and the endpoint, {_AGAIN}",

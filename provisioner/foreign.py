@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from provisioner import deeds
 from provisioner.inventory import Client, Found
 from provisioner.kit import tags_of
 
@@ -146,6 +147,47 @@ def _forget_a_table(client: Client, id: str) -> None:
     client("ec2").modify_vpc_endpoint(VpcEndpointId=id, RemoveRouteTableIds=endpoint["RouteTableIds"][:1])
 
 
+def _acl(client: Client, id: str) -> Any:
+    (acl,) = client("ec2").describe_network_acls(NetworkAclIds=[id])["NetworkAcls"]
+    entries = sorted(acl["Entries"], key=lambda each: (each["Egress"], each["RuleNumber"]))
+    return entries, sorted(each["SubnetId"] for each in acl["Associations"])
+
+
+def _let_anybody_in(client: Client, id: str) -> None:
+    entry = {"RuleNumber": 1, "Egress": False, "Protocol": "-1", "RuleAction": "allow", "CidrBlock": ANYWHERE}
+    client("ec2").create_network_acl_entry(NetworkAclId=id, **entry)
+
+
+def _move_to_the_default(client: Client, id: str) -> None:
+    ec2 = client("ec2")
+    (acl,) = ec2.describe_network_acls(NetworkAclIds=[id])["NetworkAcls"]
+    here = [{"Name": "vpc-id", "Values": [acl["VpcId"]]}, {"Name": "default", "Values": ["true"]}]
+    (default,) = ec2.describe_network_acls(Filters=here)["NetworkAcls"]
+    for each in acl["Associations"]:
+        move = {"AssociationId": each["NetworkAclAssociationId"], "NetworkAclId": default["NetworkAclId"]}
+        ec2.replace_network_acl_association(**move)
+
+
+def _flow_logs(client: Client, _: str) -> Any:
+    """Tell what is logged where: one that was deleted comes back under another id."""
+    return sorted((each["ResourceId"], each["LogGroupName"]) for each in client("ec2").describe_flow_logs()["FlowLogs"])
+
+
+def _role(client: Client, id: str) -> Any:
+    iam, name = client("iam"), {"RoleName": id.rpartition("/")[2]}
+    policies = {
+        each: iam.get_role_policy(**name, PolicyName=each)["PolicyDocument"]
+        for each in iam.list_role_policies(**name)["PolicyNames"]
+    }
+    attached = sorted(each["PolicyArn"] for each in iam.list_attached_role_policies(**name)["AttachedPolicies"])
+    return policies, attached, iam.get_role(**name)["Role"]["AssumeRolePolicyDocument"]
+
+
+def _log_group(client: Client, id: str) -> Any:
+    found = client("logs").describe_log_groups(logGroupNamePrefix=id)["logGroups"]
+    return [(each["logGroupName"], each.get("retentionInDays")) for each in found]
+
+
 def _gateways(client: Client, _: str) -> Any:
     """Tell where every NAT gateway is: one that was deleted comes back under another id."""
     listed = client("ec2").describe_nat_gateways()["NatGateways"]
@@ -223,6 +265,29 @@ CHANGES = (
         _endpoints,
         lambda client, id: client("ec2").delete_vpc_endpoints(VpcEndpointIds=[id]),
     ),
+    Change("network ACL", "everybody let in", _acl, _let_anybody_in),
+    Change("network ACL", "its subnets moved to the default one", _acl, _move_to_the_default),
+    Change("flow log", "its name tag taken", _tags, _untag),
+    Change(
+        "flow log",
+        "deleted",
+        _flow_logs,
+        lambda client, id: client("ec2").delete_flow_logs(FlowLogIds=[id]),
+    ),
+    Change(
+        "role",
+        "made an administrator",
+        _role,
+        lambda client, id: client("iam").attach_role_policy(
+            RoleName=id.rpartition("/")[2], PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"
+        ),
+    ),
+    Change(
+        "log group",
+        "everything kept for ever",
+        _log_group,
+        lambda client, id: client("logs").delete_retention_policy(logGroupName=id),
+    ),
     Change("NAT gateway", "its name tag taken", _tags, _untag),
     Change(
         "NAT gateway",
@@ -250,6 +315,31 @@ CHANGES = (
         _setting("bucket_policy"),
         lambda client, id: client("s3").delete_bucket_policy(Bucket=id),
     ),
+    Change("key", "disabled", deeds.key, lambda client, id: client("kms").disable_key(KeyId=id)),
+    Change("key", "about to be deleted", deeds.key, lambda client, id: client("kms").schedule_key_deletion(KeyId=id)),
+    Change("key", "its alias taken", deeds.key, deeds.take_the_aliases),
+    Change(
+        "topic",
+        "unencrypted",
+        deeds.topic,
+        lambda client, id: client("sns").set_topic_attributes(
+            TopicArn=id, AttributeName="KmsMasterKeyId", AttributeValue=""
+        ),
+    ),
+    Change(
+        "event subscription",
+        "switched off",
+        deeds.subscriptions,
+        lambda client, id: client("rds").modify_event_subscription(SubscriptionName=id, Enabled=False),
+    ),
+    Change(
+        "event subscription",
+        "deleted",
+        deeds.subscriptions,
+        lambda client, id: client("rds").delete_event_subscription(SubscriptionName=id),
+    ),
+    Change("backup vault", "its name tag taken", deeds.vault, deeds.untag_the_vault),
+    Change("backup plan", "nothing copied any more", deeds.selections, deeds.select_nothing),
     Change(
         "cluster",
         "deletion protection switched",

@@ -39,6 +39,8 @@ _NETWORK = {
     "NAT gateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId"),
     "endpoint": ("describe_vpc_endpoints", "VpcEndpoints", "VpcEndpointId"),
     "security group": ("describe_security_groups", "SecurityGroups", "GroupId"),
+    "network ACL": ("describe_network_acls", "NetworkAcls", "NetworkAclId"),
+    "flow log": ("describe_flow_logs", "FlowLogs", "FlowLogId"),
     "network interface": ("describe_network_interfaces", "NetworkInterfaces", "NetworkInterfaceId"),
 }
 """By kind: the operation, the list in its answer and the id in an item of that."""
@@ -64,7 +66,18 @@ _DATABASE = {
 
 def inventory(client: Client) -> list[Found]:
     """List everything but the account's default network and what every account has."""
-    return [*_network(client("ec2")), *_database(client("rds")), *_buckets(client("s3")), *_secrets(client)]
+    return [
+        *_network(client("ec2")),
+        *_database(client("rds")),
+        *_buckets(client("s3")),
+        *_secrets(client),
+        *_roles(client("iam")),
+        *_log_groups(client("logs")),
+        *_keys(client("kms")),
+        *_topics(client("sns")),
+        *_subscriptions(client("rds")),
+        *_backups(client("backup")),
+    ]
 
 
 def _network(ec2: Any) -> Iterator[Found]:
@@ -96,6 +109,47 @@ def _buckets(s3: Any) -> Iterator[Found]:
 def _secrets(client: Client) -> Iterator[Found]:
     for secret in client("secretsmanager").list_secrets()["SecretList"]:
         yield Found("secret", secret["Name"], _step(secret), by_aws=secret.get("OwningService") == "rds")
+
+
+def _roles(iam: Any) -> Iterator[Found]:
+    for role in iam.list_roles()["Roles"]:
+        by_aws = role["Path"].startswith("/aws-service-role/")
+        yield Found("role", role["Arn"], _step(iam.list_role_tags(RoleName=role["RoleName"])), by_aws)
+
+
+def _log_groups(logs: Any) -> Iterator[Found]:
+    for group in logs.describe_log_groups()["logGroups"]:
+        tags = logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]
+        yield Found("log group", group["logGroupName"], tags.get("provisioner:step", ""))
+
+
+def _keys(kms: Any) -> Iterator[Found]:
+    """List the keys that are not AWS's own; one in its window is as good as gone."""
+    for each in kms.list_keys()["Keys"]:
+        key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
+        if key["KeyManager"] != "AWS" and key["KeyState"] != "PendingDeletion":
+            tags = {tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]}
+            yield Found("key", key["Arn"], tags.get("provisioner:step", ""))
+
+
+def _topics(sns: Any) -> Iterator[Found]:
+    for topic in sns.list_topics()["Topics"]:
+        yield Found("topic", topic["TopicArn"], _step(sns.list_tags_for_resource(ResourceArn=topic["TopicArn"])))
+
+
+def _subscriptions(rds: Any) -> Iterator[Found]:
+    for each in rds.describe_event_subscriptions()["EventSubscriptionsList"]:
+        tags = rds.list_tags_for_resource(ResourceName=each["EventSubscriptionArn"])
+        yield Found("event subscription", each["CustSubscriptionId"], _step(tags))
+
+
+def _backups(backup: Any) -> Iterator[Found]:
+    for vault in backup.list_backup_vaults()["BackupVaultList"]:
+        tags = backup.list_tags(ResourceArn=vault["BackupVaultArn"])["Tags"]
+        yield Found("backup vault", vault["BackupVaultName"], tags.get("provisioner:step", ""))
+    for plan in backup.list_backup_plans()["BackupPlansList"]:
+        tags = backup.list_tags(ResourceArn=plan["BackupPlanArn"])["Tags"]
+        yield Found("backup plan", plan["BackupPlanId"], tags.get("provisioner:step", ""))
 
 
 def _step(item: Mapping[str, Any]) -> str:

@@ -129,7 +129,8 @@ class Run:
             if self.policy is not only_look:
                 self._tell("blocked", name, why=cause)
         elif all(met):
-            if course.wish.attendant:
+            # What depends on it has only now become what this one is judged by.
+            if course.wish.attendant or not course.wish.guarded:
                 course.since = max([course.since, *(self.courses[need].since for need in self.needs[name])])
             self._look(course)
 

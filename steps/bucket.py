@@ -1,4 +1,4 @@
-"""The stack's bucket: private, encrypted, versioned, reached over TLS only; knows nothing of what it is used for."""
+"""A bucket: private, encrypted, versioned, reached over TLS only; knows nothing of what it is used for."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, ClassVar
 
-from provisioner.kit import Call, Denied, Live, Reader, Stack, Step, tags_of
+from provisioner.kit import Call, Denied, Live, Reader, Ref, Stack, Step, tags_of
 from provisioner.terms import Burdens, Check, Objection, Quantity
-from steps.tags import found_tags, pairs
+from steps.key import Key
+from steps.tags import pairs
 
 CLOSED = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
 RESERVED = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -21,11 +23,17 @@ OTHERS = (
 )
 PAGES, PAGE, UPLOADS = 4, 1000, 100
 """How much of its contents one look takes in; a page is also the most objects one DeleteObjects takes."""
+LONGEST = 63
+"""Characters in the name of a bucket (S3 User Guide, "General purpose bucket naming rules")."""
+LOGS = "logs"
+"""What stands in the name of the bucket that holds the access logs of the other one."""
+EVENTS = "provisioner:events"
+"""The tag of a bucket that we made tell EventBridge: it shows, at no further question, what is to be taken back."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bucket(Step):
-    """The one bucket of a stack: its name is made of stack, account and region, so nobody else has it by chance."""
+    """A bucket of a stack: its name is made of stack, account and region, so nobody else has it by chance."""
 
     noncurrent_days: int = 30
     """How long overwritten and deleted objects can be had back."""
@@ -34,15 +42,36 @@ class Bucket(Step):
     encryption: str = "AES256"
     ownership: str = "BucketOwnerEnforced"
     public_access_block: bool = True
+    key: Ref[Key] | None = None
+    """Encrypts new objects where ``encryption`` is ``aws:kms``; ``None`` is AWS's own."""
+    logs: Ref[Bucket] | None = None
+    """Gets a log of who asked this one for what."""
+    events: bool = False
+    """Whether EventBridge is told what happens to objects."""
     keep_data: bool = True
     delete_data: bool = False
     """Set for a teardown by the flag of this name."""
 
     holds_data = True
+    infix: ClassVar[str] = ""
+    """What tells its name from that of the stack's other bucket."""
 
     @property
     def label(self) -> str:
-        return _name(self.stack)
+        return self._here["Bucket"]
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        return super().labels | ({EVENTS: "eventbridge"} if self.events else {})
+
+    @property
+    def arn(self) -> str:
+        """What policies call it."""
+        return f"arn:{self.stack.partition}:s3:::{self.label}"
+
+    @property
+    def _here(self) -> dict[str, str]:
+        return _here(self.stack, self.infix)
 
     @property
     def lifecycle(self) -> list[dict[str, Any]]:
@@ -59,13 +88,12 @@ class Bucket(Step):
     @property
     def policy(self) -> dict[str, Any]:
         """The policy wanted: nothing without TLS."""
-        arn = f"arn:{self.stack.partition}:s3:::{self.label}"
         statement = {
             "Sid": "DenyWithoutTls",
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": [arn, f"{arn}/*"],
+            "Resource": [self.arn, f"{self.arn}/*"],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
         return {"Version": "2012-10-17", "Statement": [statement]}
@@ -75,7 +103,7 @@ class Bucket(Step):
         return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
-        here = _here(self.stack)
+        here = self._here
         # In this order: tags that were asked for before it showed would make a newborn of ours a stranger's.
         try:
             if aws.ask("s3.head_bucket", **here) is None:
@@ -97,16 +125,34 @@ class Bucket(Step):
         encryption = read("bucket_encryption").get("ServerSideEncryptionConfiguration", {}).get("Rules", [{}])
         closed = read("public_access_block").get("PublicAccessBlockConfiguration", {})
         facts = {
-            "tags": found_tags(self, tagging or {}),
+            "tags": {key: value for key, value in tags.items() if key in self.labels or key == EVENTS},
             "all_tags": tags,
             "public_access_block": all(closed.get(each) for each in CLOSED),
             "ownership": ownership[0].get("ObjectOwnership"),
-            "encryption": encryption[0].get("ApplyServerSideEncryptionByDefault", {}).get("SSEAlgorithm"),
+            **self._encrypted(encryption[0]),
             "versioning": read("bucket_versioning").get("Status") == "Enabled",
             "lifecycle": read("bucket_lifecycle_configuration").get("Rules", []),
             "policy": json.loads(read("bucket_policy").get("Policy", "{}")),
         }
+        if self.logs is not None or _has_logs(aws, self.stack):
+            target = read("bucket_logging").get("LoggingEnabled", {}).get("TargetBucket")
+            ours = self.logs is not None or target == _here(self.stack, LOGS)["Bucket"]
+            facts["logs"] = target if ours else None
+        if self.events or EVENTS in tags:
+            told = read("bucket_notification_configuration")
+            facts |= {"events": "EventBridgeConfiguration" in told, "notified": _notified(told)}
         return Live(self.label, facts)
+
+    def _encrypted(self, rule: Mapping[str, Any]) -> dict[str, Any]:
+        """Tell how new objects are encrypted; only where a key of ours is wanted, whether it is that one."""
+        default = rule.get("ApplyServerSideEncryptionByDefault", {})
+        told, key = default.get("SSEAlgorithm"), default.get("KMSMasterKeyID")
+        if self.key is not None and told == self.encryption:
+            if key != self.key:
+                told = f"{told} with {key or 'the key of AWS'}"
+            elif not rule.get("BucketKeyEnabled"):
+                told = f"{told} without a bucket key"
+        return {"encryption": told, "encrypted_by": key}
 
     def _adoption(self, tags: Mapping[str, str]) -> str:
         adopted = shlex.quote(json.dumps(_tag_set({**tags, **self.labels})))
@@ -119,29 +165,39 @@ class Bucket(Step):
             own = {"ObjectOwnership": self.ownership}
             yield Call("s3.create_bucket", Bucket=self.label, CreateBucketConfiguration=born, **own)
             given = {"public_access_block": True, "encryption": "AES256"}  # by S3, to every bucket since April 2023
-            live = Live(self.label, {**given, "versioning": False, "lifecycle": [], "policy": {}})
+            bare = {"versioning": False, "lifecycle": [], "policy": {}, "logs": None, "events": False}
+            live = Live(self.label, {**given, **bare})
         # One call after another: S3 refuses settings written side by side (OperationAborted).
         different = self.differences(live)
         for fact, (setting, parameter, wanted) in self._settings(live).items():
             if fact in different:
-                yield Call(f"s3.put_{setting}", **_here(self.stack), **{parameter: wanted})
+                more = {"SkipDestinationValidation": True} if fact == "events" else {}
+                yield Call(f"s3.put_{setting}", **self._here, **{parameter: wanted}, **more)
 
     def _settings(self, live: Live) -> dict[str, tuple[str, str, Any]]:
         """Say how each fact is put right: with which operation, in which parameter, with which value."""
-        # PutBucketTagging replaces all tags: those others added go out again beside ours.
-        tags = _tag_set({**live.facts.get("all_tags", {}), **self.labels})
+        # PutBucketTagging and PutBucketNotificationConfiguration replace all: what others added goes out again.
+        others = {key: value for key, value in live.facts.get("all_tags", {}).items() if key != EVENTS}
+        tags = _tag_set({**others, **self.labels})
+        notified = {**live.facts.get("notified", {}), **({"EventBridgeConfiguration": {}} if self.events else {})}
         owned = {"ObjectOwnership": self.ownership}
         closed = dict.fromkeys(CLOSED, self.public_access_block)
-        encrypted = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": self.encryption}}
+        key = {} if self.key is None else {"KMSMasterKeyID": self.key}
+        encrypted: dict[str, Any] = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": self.encryption, **key}}
+        encrypted |= {"BucketKeyEnabled": True} if key else {}
+        logged = {"LoggingEnabled": {"TargetBucket": self.logs, "TargetPrefix": f"{self.name}/"}} if self.logs else {}
         status = "Enabled" if self.versioning else "Suspended"
         return {
-            "tags": ("bucket_tagging", "Tagging", tags),
             "public_access_block": ("public_access_block", "PublicAccessBlockConfiguration", closed),
             "ownership": ("bucket_ownership_controls", "OwnershipControls", _rules(owned)),
             "encryption": ("bucket_encryption", "ServerSideEncryptionConfiguration", _rules(encrypted)),
             "versioning": ("bucket_versioning", "VersioningConfiguration", {"Status": status}),
             "lifecycle": ("bucket_lifecycle_configuration", "LifecycleConfiguration", _rules(*self.lifecycle)),
             "policy": ("bucket_policy", "Policy", json.dumps(self.policy)),
+            "logs": ("bucket_logging", "BucketLoggingStatus", logged),
+            "events": ("bucket_notification_configuration", "NotificationConfiguration", notified),
+            # Last: what a tag says is done has been done, or undone.
+            "tags": ("bucket_tagging", "Tagging", tags),
         }
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
@@ -154,17 +210,17 @@ class Bucket(Step):
             yield Objection("project", what, "write another name for the project")
 
     def burdens(self, aws: Reader, live: Live) -> Burdens:
-        objects = list(_objects(aws, self.stack))
+        objects = list(_objects(aws, self._here))
         if objects and self.keep_data and not self.delete_data:
             # What is to be kept is not handed over either: even an unheeded objection deletes nothing.
             what = f"{live.id} holds objects and keep_data is true"
             return Burdens(protections=[Objection(self.name, what, "--delete-data")])
-        uploads = aws.ask("s3.list_multipart_uploads", **_here(self.stack), MaxUploads=UPLOADS) or {}
+        uploads = aws.ask("s3.list_multipart_uploads", **self._here, MaxUploads=UPLOADS) or {}
         unfinished = [{key: each[key] for key in ("Key", "UploadId")} for each in uploads.get("Uploads", ())]
         return Burdens(contents=[*objects, *unfinished])
 
     def teardown(self, live: Live) -> Iterator[Call | tuple[Call, ...]]:
-        here = _here(self.stack)
+        here = self._here
         if not live.contents:
             yield Call("s3.delete_bucket", **here)
             return
@@ -183,30 +239,45 @@ class Bucket(Step):
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
+        here = _here(stack, cls.infix)
+        if len(here["Bucket"]) > LONGEST:
+            return
         try:
-            tags = tags_of(aws.ask("s3.get_bucket_tagging", **_here(stack)) or {})
+            tags = tags_of(aws.ask("s3.get_bucket_tagging", **here) or {})
         except Denied:
-            if _is_seen(aws, stack):
+            if _is_seen(aws, here):
                 raise
             return
         if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
             yield tags.get("provisioner:step", "")
 
 
-def _is_seen(aws: Reader, stack: Stack) -> bool:
+def _is_seen(aws: Reader, here: Mapping[str, str]) -> bool:
     try:
-        return aws.ask("s3.head_bucket", **_here(stack)) is not None
+        return aws.ask("s3.head_bucket", **here) is not None
     except Denied:
         return False
 
 
-def _name(stack: Stack) -> str:
-    return f"{stack.name}-{stack.account}-{stack.region}"
+def _has_logs(aws: Reader, stack: Stack) -> bool:
+    """Tell whether the stack has a bucket for logs, which every look asks for all the same."""
+    here = _here(stack, LOGS)
+    try:
+        return len(here["Bucket"]) <= LONGEST and aws.ask("s3.get_bucket_tagging", **here) is not None
+    except Denied:
+        return False
 
 
-def _here(stack: Stack) -> dict[str, str]:
-    """Name the bucket to S3, which refuses if it is another account's."""
-    return {"Bucket": _name(stack), "ExpectedBucketOwner": stack.account}
+def _here(stack: Stack, infix: str = "") -> dict[str, str]:
+    """Name a bucket to S3, which refuses if it is another account's."""
+    name = "-".join(filter(None, (stack.name, infix, stack.account, stack.region)))
+    return {"Bucket": name, "ExpectedBucketOwner": stack.account}
+
+
+def _notified(told: Mapping[str, Any]) -> dict[str, Any]:
+    """Read who else is told what happens to objects."""
+    kinds = (f"{kind}Configurations" for kind in ("Topic", "Queue", "LambdaFunction"))
+    return {kind: told[kind] for kind in kinds if told.get(kind)}
 
 
 def _tag_set(tags: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
@@ -217,11 +288,11 @@ def _rules(*rules: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     return {"Rules": [*rules]}
 
 
-def _objects(aws: Reader, stack: Stack) -> Iterator[dict[str, str]]:
+def _objects(aws: Reader, here: Mapping[str, str]) -> Iterator[dict[str, str]]:
     """List the first versions and delete markers of the bucket."""
     after: dict[str, str] = {}
     for _ in range(PAGES):
-        page = aws.ask("s3.list_object_versions", **_here(stack), **after) or {}
+        page = aws.ask("s3.list_object_versions", **here, **after) or {}
         for each in (*page.get("Versions", ()), *page.get("DeleteMarkers", ())):
             yield {"Key": each["Key"], "VersionId": each["VersionId"]}
         if not page.get("IsTruncated"):

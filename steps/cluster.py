@@ -11,6 +11,8 @@ from provisioner.terms import Burdens, Check, Objection, Quantity, Quota
 from steps import offers, rds
 from steps.db_parameters import DbParameters
 from steps.db_subnet_group import DbSubnetGroup
+from steps.key import Key
+from steps.log_group import LogGroup
 from steps.order import as_wanted
 from steps.security_group import SecurityGroup
 from steps.tags import pairs
@@ -48,8 +50,15 @@ class Cluster(Step):
     database: str
     port: int
     master_user: str
-    kms_key: str | None = None
-    """Key id, ARN or alias, which is compared by what it points to now; ``None`` is AWS's own key."""
+    kms_key: Ref[Key] | None = None
+    """The stack's own key; or one that the file names, by id, ARN or alias, which is compared by what it points to
+    now; ``None`` is AWS's own key."""
+    secret_key: Ref[Key] | None = None
+    """The key that encrypts the master password; ``None`` is AWS's own."""
+    log_exports: tuple[str, ...] = ("postgresql",)
+    """Which of its logs go to CloudWatch."""
+    logs: tuple[Ref[LogGroup], ...] = ()
+    """Where they go: named so that these are there before it writes, and go after it. RDS would make its own."""
     backup_days: int = 1
     deletion_protection: bool = False
     iam_authentication: bool = True
@@ -63,7 +72,7 @@ class Cluster(Step):
     """Set for a teardown by the flag of this name, as is the next one."""
     skip_final_snapshot: bool = False
 
-    fixed = frozenset({"subnet_group", "database", "port", "master_user", "kms_key", "storage_encrypted"})
+    fixed = frozenset({"subnet_group", "database", "port", "master_user", "kms_key", "secret_key", "storage_encrypted"})
     holds_data = True
     patience = 7200.0
     listing = "rds.describe_db_clusters"
@@ -71,7 +80,8 @@ class Cluster(Step):
 
     def observe(self, aws: Reader) -> Live | None:
         live = rds.look(aws, self, "DBCluster", "Status", self._facts)
-        if live is None or live.facts.get("kms_key") in (None, self.kms_key) or "alias/" not in str(self.kms_key):
+        named = isinstance(self.kms_key, str) and "alias/" in self.kms_key
+        if live is None or live.facts.get("kms_key") in (None, self.kms_key) or not named:
             return live
         key = (aws.ask("kms.describe_key", KeyId=self.kms_key) or {}).get("KeyMetadata", {}).get("Arn")
         same = key == live.facts["kms_key"]
@@ -87,8 +97,11 @@ class Cluster(Step):
         }
         if isinstance(self.version, str) and rds.numbers(facts["version"]) >= rds.numbers(self.version):
             facts["version"] = self.version
-        if self.kms_key:
+        secret = found.get("MasterUserSecret", {})
+        if isinstance(self.kms_key, str):
             facts["kms_key"] = self.kms_key if key.endswith(self.kms_key) else key
+        if self.secret_key is not None and secret:
+            facts["secret_key"] = secret.get("KmsKeyId")
         groups = [each["VpcSecurityGroupId"] for each in found.get("VpcSecurityGroups", ())]
         kept = self.final_snapshot and not self.skip_final_snapshot
         return facts | {
@@ -96,7 +109,9 @@ class Cluster(Step):
             "security_groups": as_wanted(self.security_groups, groups),
             "cluster_endpoint": found.get("Endpoint"),
             "reader_endpoint": found.get("ReaderEndpoint"),
-            "secret_arn": found.get("MasterUserSecret", {}).get("SecretArn"),
+            "secret_arn": secret.get("SecretArn"),
+            "encrypted_by": (key, secret.get("KmsKeyId")),
+            "log_exports": as_wanted(self.log_exports, _exported(found)),
             "snapshot": f"{found['DBClusterIdentifier']}-final-{found['DbClusterResourceId'].lower()}" if kept else "",
         }
 
@@ -112,6 +127,14 @@ class Cluster(Step):
             settings["ServerlessV2ScalingConfiguration"] = scaling
         return settings
 
+    def _exports(self, found: tuple[str, ...]) -> dict[str, Any]:
+        """Say which logs are to be told from now on, and which no longer."""
+        moves = {
+            "EnableLogTypes": [each for each in self.log_exports if each not in found],
+            "DisableLogTypes": [each for each in found if each not in self.log_exports],
+        }
+        return {"CloudwatchLogsExportConfiguration": {key: types for key, types in moves.items() if types}}
+
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:
             yield Call(
@@ -121,6 +144,8 @@ class Cluster(Step):
                 ManageMasterUserPassword=True,
                 **self._settings({*NAMES, *SCALING, "security_groups"}),
                 **({"KmsKeyId": self.kms_key} if self.kms_key else {}),
+                **({"MasterUserSecretKmsKeyId": self.secret_key} if self.secret_key else {}),
+                EnableCloudwatchLogsExports=list(self.log_exports),
                 Tags=pairs(self),
             )
             return
@@ -136,6 +161,8 @@ class Cluster(Step):
                 "AllowMajorVersionUpgrade": True,
                 "DBInstanceParameterGroupName": f"default.{rds.ENGINE}{major}",
             }
+        if "log_exports" in different:
+            changes |= self._exports(live.facts["log_exports"])
         if changes:
             yield Call("rds.modify_db_cluster", DBClusterIdentifier=live.id, ApplyImmediately=True, **changes)
 
@@ -151,8 +178,20 @@ class Cluster(Step):
             yield offers.capacity_is_supported(aws, self.version, self.min_acu, self.max_acu, default)
         extended = not self.engine_lifecycle_support.endswith("-disabled")
         yield offers.support_lasts(aws, self.version, live is None, extended, now)
-        if live is None and self.kms_key:
+        if live is None and isinstance(self.kms_key, str):
             yield self._key_is_usable(aws, self.kms_key)
+        if live is not None and isinstance(self.kms_key, Key):
+            yield self._key_is_kept(aws, live, self.kms_key.alias)
+
+    def _key_is_kept(self, aws: Reader, live: Live, alias: str) -> Check:
+        """What was built before the key keeps its own, and the user should not believe otherwise."""
+        own = (aws.ask("kms.describe_key", KeyId=alias) or {}).get("KeyMetadata", {}).get("Arn")
+        storage, secret = live.facts.get("encrypted_by", (own, own))
+        kept = {"storage": storage, "master password": secret}
+        if other := [what for what, key in kept.items() if key and key != own]:
+            what = f"{live.id} was built with another key, and {' and '.join(other)} keep it: AWS cannot change that"
+            remedy = f"leave it, write own_key = false, or {self.moving}"
+            yield Objection("security.own_key", what, remedy, "warning")
 
     def _key_is_usable(self, aws: Reader, key: str) -> Check:
         found = (aws.ask("kms.describe_key", KeyId=key) or {}).get("KeyMetadata", {})
@@ -184,9 +223,16 @@ class Cluster(Step):
         yield Quantity("aurora-io")
         if self.backup_days > 1:  # one day is free. Aurora User Guide, "Understanding backup storage usage"
             yield Quantity("aurora-backup-gb")
-        if self.kms_key:
+        if isinstance(self.kms_key, str):
             yield Quantity("kms-key")
 
     def outputs(self, live: Live) -> Mapping[str, Any]:
         names = ("cluster_endpoint", "reader_endpoint", "port", "database", "secret_arn")
         return {name: live.facts.get(name) for name in names}
+
+
+def _exported(found: Mapping[str, Any]) -> list[str]:
+    """Read which logs are told, a change that AWS has accepted and holds back counted as made."""
+    pending = found.get("PendingCloudwatchLogsExports", {})
+    types = {*found.get("EnabledCloudwatchLogsExports", ()), *pending.get("LogTypesToEnable", ())}
+    return sorted(types - {*pending.get("LogTypesToDisable", ())})

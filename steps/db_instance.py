@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,8 @@ from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
 from provisioner.terms import MONTH, Check, Objection, Quantity, Quota
 from steps import offers, rds
 from steps.cluster import Cluster
+from steps.key import Key
+from steps.role import Role
 from steps.tags import pairs
 
 NAMES = {
@@ -21,6 +23,9 @@ NAMES = {
     "promotion_tier": "PromotionTier",
 }
 """What AWS calls the fields it can be asked for."""
+WATCHED = ("monitoring_role", "monitoring_seconds", "performance_insights")
+FREE_DAYS = 7
+"""How long performance insights are kept for nothing (RDS API reference, PerformanceInsightsRetentionPeriod)."""
 SERVERLESS = "db.serverless"
 """The class whose capacity, and so whose price, follows its load within the cluster's range."""
 
@@ -36,6 +41,13 @@ class DbInstance(Step):
     publicly_accessible: bool = False
     auto_minor_version_upgrade: bool = True
     promotion_tier: int = 1
+    monitoring_role: Ref[Role] | None = None
+    """Who writes the metrics of its operating system, where there are to be any."""
+    monitoring_seconds: int = 0
+    """How often they are taken, 0 for never."""
+    performance_insights: bool = False
+    insights_key: Ref[Key] | None = None
+    """The key under which performance insights are begun, which AWS cannot change from then on; not compared."""
 
     fixed = frozenset({"cluster"})
     patience = 7200.0
@@ -68,22 +80,45 @@ class DbInstance(Step):
         return "" if others else f"no other instance serves its cluster, so it is not replaced: try {reboot}"
 
     def _facts(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        return {field: found[told] for field, told in NAMES.items() if told in found}
+        facts = {field: found[told] for field, told in NAMES.items() if told in found}
+        if self.monitoring_role is not None:
+            facts["monitoring_role"] = found.get("MonitoringRoleArn")
+        return facts | {
+            "monitoring_seconds": found.get("MonitoringInterval", 0),
+            "performance_insights": bool(found.get("PerformanceInsightsEnabled")),
+            "insights_encrypted_by": found.get("PerformanceInsightsKMSKeyId"),
+        }
+
+    def _watched(self, names: Collection[str]) -> dict[str, Any]:
+        """Say how closely it is watched, in the parameters of create and modify."""
+        said: dict[str, Any] = {}
+        if not {"monitoring_role", "monitoring_seconds"}.isdisjoint(names):
+            role = {"MonitoringRoleArn": self.monitoring_role} if self.monitoring_seconds else {}
+            said |= {"MonitoringInterval": self.monitoring_seconds, **role}
+        if "performance_insights" in names:
+            said["EnablePerformanceInsights"] = self.performance_insights
+            if self.performance_insights:
+                said["PerformanceInsightsRetentionPeriod"] = FREE_DAYS
+                said |= {"PerformanceInsightsKMSKeyId": self.insights_key} if self.insights_key is not None else {}
+        return said
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:
+            wished = {field for field in WATCHED if getattr(self, field)}
             yield Call(
                 "rds.create_db_instance",
                 DBInstanceIdentifier=self.label,
                 Engine=rds.ENGINE,
                 AvailabilityZone=self.zone,
                 **{told: getattr(self, field) for field, told in NAMES.items()},
+                **self._watched(wished),
                 Tags=pairs(self),
             )
             return
         yield from rds.retag(self, live)
         different = self.differences(live) - self.fixed
-        if changes := {told: getattr(self, field) for field, told in NAMES.items() if field in different}:
+        changes = {told: getattr(self, field) for field, told in NAMES.items() if field in different}
+        if changes := changes | self._watched(different):
             yield Call("rds.modify_db_instance", DBInstanceIdentifier=live.id, ApplyImmediately=True, **changes)
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:

@@ -16,8 +16,8 @@ NAME = "key"
 WINDOW = 30
 """Days between a teardown and the end of a key, in which it can be taken back; KMS takes 7 to 30."""
 USE = ("kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*")
-
 ENCLOSE = ("kms:GenerateDataKey*", "kms:Decrypt")
+"""What services do with a key that encrypt by themselves, and what those do that write into what is encrypted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Key(Step):
             {
                 "Sid": "Alerts",
                 "Principal": alerts,
-                "Action": ["kms:GenerateDataKey*", "kms:Decrypt"],
+                "Action": list(ENCLOSE),
                 "Condition": by_us,
             },
         ]
@@ -97,14 +97,16 @@ class Key(Step):
         return Live(key["Arn"], facts, busy=key["KeyState"] if key["KeyState"] not in ("Enabled", "Disabled") else "")
 
     def _unnamed(self, aws: Reader) -> Mapping[str, Any] | None:
-        """Find the key that has no alias yet, or has lost it, by asking every key of the account for its tags. What
-        is in its window keeps its alias, so without one it is none of ours to take back."""
-        keys = (key["KeyId"] for key in aws.items("kms.list_keys"))
-        mine = [_described(aws, key) for key in keys if self.claims(_tags(aws, key))]
-        usable = {key["Arn"]: key for key in mine if key and key["KeyState"] != "PendingDeletion"}
-        if len(usable) > 1:
-            raise Ambiguous(self.name, usable)
-        return next(iter(usable.values()), None)
+        """Find the key that has no alias yet, or has lost it, by its tags. Only keys described as this one are asked
+        for them: KMS answers ten such questions a second, and thousands about descriptions (KMS Developer Guide,
+        "Request quotas"). What is in its window keeps its alias, so without one it is none of ours to take back."""
+        listed = (_described(aws, key["KeyId"]) for key in aws.items("kms.list_keys"))
+        alike = [key for key in listed if key and key["Description"] == self.label]
+        living = (key for key in alike if key["KeyState"] != "PendingDeletion")
+        mine = {key["Arn"]: key for key in living if self.claims(_tags(aws, key["KeyId"]))}
+        if len(mine) > 1:
+            raise Ambiguous(self.name, mine)
+        return next(iter(mine.values()), None)
 
     def _adoption(self, key: str) -> str:
         tags = (shlex.quote(f"TagKey={tag['TagKey']},TagValue={tag['TagValue']}") for tag in self._pairs())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.kit import Call, Live, Reader, Ref, Step, tags_of
 from provisioner.terms import Quantity
+from steps.endpoint_policy import FULL
 from steps.order import as_wanted, members
 from steps.route_table import RouteTable
 from steps.tags import adoption, born, found_tags, retag
@@ -16,12 +18,14 @@ from steps.vpc import Vpc
 
 @dataclass(frozen=True, kw_only=True)
 class VpcEndpoint(Step):
-    """A gateway endpoint: AWS adds its route to each of the route tables. Its policy is AWS's default, full access."""
+    """A gateway endpoint: AWS adds its route to each of the route tables."""
 
     vpc: Ref[Vpc]
     service_name: str
     """As AWS names it: ``com.amazonaws.<region>.s3``."""
     route_tables: tuple[Ref[RouteTable], ...]
+    policy: Mapping[str, Any] = field(default_factory=lambda: FULL)
+    """Who may reach what this way, on top of what his own policies permit."""
     fixed = frozenset({"vpc", "service_name"})
     listing = "ec2.describe_vpc_endpoints"
 
@@ -33,6 +37,7 @@ class VpcEndpoint(Step):
             "vpc": endpoint["VpcId"],
             "service_name": endpoint["ServiceName"],
             "route_tables": as_wanted(self.route_tables, endpoint.get("RouteTableIds", ())),
+            "policy": json.loads(endpoint["PolicyDocument"]) if "PolicyDocument" in endpoint else FULL,
             "tags": found_tags(self, endpoint),
         }
         # AWS spells its states in lower case, its model capitalises them.
@@ -52,12 +57,13 @@ class VpcEndpoint(Step):
                 VpcId=self.vpc,
                 ServiceName=self.service_name,
                 RouteTableIds=list(self.route_tables),
+                **({} if self.policy == FULL else {"PolicyDocument": json.dumps(self.policy)}),
                 TagSpecifications=born("vpc-endpoint", self),
             )
             return
         yield from retag(self, live)
-        if "route_tables" in self.differences(live):
-            yield Call("ec2.modify_vpc_endpoint", VpcEndpointId=live.id, **self._moves(live))
+        if changes := self._changes(live):
+            yield Call("ec2.modify_vpc_endpoint", VpcEndpointId=live.id, **changes)
 
     def teardown(self, live: Live) -> Iterator[Call]:
         yield Call("ec2.delete_vpc_endpoints", VpcEndpointIds=[live.id])
@@ -75,10 +81,12 @@ class VpcEndpoint(Step):
                 return Live(endpoint["VpcEndpointId"], foreign=adoption(self, endpoint["VpcEndpointId"]))
         return None
 
-    def _moves(self, live: Live) -> dict[str, list[Any]]:
+    def _changes(self, live: Live) -> dict[str, Any]:
         found = live.facts["route_tables"]
-        moves = {
+        policy = json.dumps(self.policy) if "policy" in self.differences(live) else ""
+        changes = {
             "AddRouteTableIds": [table for table in self.route_tables if table not in found],
             "RemoveRouteTableIds": [table for table in found if table not in self.route_tables],
+            "PolicyDocument": policy,
         }
-        return {parameter: tables for parameter, tables in moves.items() if tables}
+        return {parameter: value for parameter, value in changes.items() if value}

@@ -12,6 +12,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from tests import census_security
+
 Client = Callable[[str], Any]
 Census = dict[str, list[Any]]
 
@@ -34,9 +36,20 @@ _EC2 = {
     "route table": Listing("describe_route_tables", "RouteTableId", ("VpcId", "Routes", "Associations")),
     "address": Listing("describe_addresses", "AllocationId", ("Domain",)),
     "nat gateway": Listing("describe_nat_gateways", "NatGatewayId", ("SubnetId", "State", "NatGatewayAddresses")),
-    "endpoint": Listing("describe_vpc_endpoints", "VpcEndpointId", ("VpcId", "ServiceName", "RouteTableIds")),
+    "endpoint": Listing(
+        "describe_vpc_endpoints", "VpcEndpointId", ("VpcId", "ServiceName", "RouteTableIds", "PolicyDocument")
+    ),
     "security group": Listing(
         "describe_security_groups", "GroupId", ("GroupName", "Description", "IpPermissions", "IpPermissionsEgress")
+    ),
+    "network acl": Listing("describe_network_acls", "NetworkAclId", ("VpcId", "IsDefault", "Entries", "Associations")),
+    "flow log": Listing(
+        "describe_flow_logs",
+        "FlowLogId",
+        (
+            *("ResourceId", "TrafficType", "LogGroupName", "DeliverLogsPermissionArn"),
+            *("MaxAggregationInterval", "DeliverLogsStatus"),
+        ),
     ),
     "interface": Listing("describe_network_interfaces", "NetworkInterfaceId", ("SubnetId", "InterfaceType", "Groups")),
 }
@@ -50,7 +63,7 @@ _RDS = {
             *("EngineVersion", "Status", "DatabaseName", "MasterUsername", "Port", "StorageEncrypted"),
             *("DBSubnetGroup", "DBClusterParameterGroup", "VpcSecurityGroups", "ServerlessV2ScalingConfiguration"),
             *("BackupRetentionPeriod", "DeletionProtection", "IAMDatabaseAuthenticationEnabled"),
-            *("CopyTagsToSnapshot", "EngineLifecycleSupport"),
+            *("CopyTagsToSnapshot", "EngineLifecycleSupport", "EnabledCloudwatchLogsExports", "KmsKeyId"),
         ),
     ),
     "instance": (
@@ -59,18 +72,25 @@ _RDS = {
         (
             *("DBClusterIdentifier", "DBInstanceClass", "DBInstanceStatus", "AvailabilityZone"),
             *("PubliclyAccessible", "AutoMinorVersionUpgrade", "PromotionTier"),
+            *("MonitoringInterval", "MonitoringRoleArn", "PerformanceInsightsEnabled", "PerformanceInsightsKMSKeyId"),
         ),
     ),
     "snapshot": ("describe_db_cluster_snapshots", "DBClusterSnapshot", ("DBClusterIdentifier", "SnapshotType")),
+    "subscription": (
+        "describe_event_subscriptions",
+        "EventSubscription",
+        ("SnsTopicArn", "Status", "SourceType", "SourceIdsList", "EventCategoriesList", "Enabled"),
+    ),
 }
 _BUCKET = (
     *("bucket_tagging", "public_access_block", "bucket_ownership_controls", "bucket_encryption", "bucket_versioning"),
-    *("bucket_lifecycle_configuration", "bucket_policy"),
+    *("bucket_lifecycle_configuration", "bucket_policy", "bucket_logging", "bucket_notification_configuration"),
 )
 _PASSING = frozenset(
     [
         "AssociationId",
         "RouteTableAssociationId",
+        "NetworkAclAssociationId",
         "NetworkInterfaceId",
         "PublicIp",
         "PrivateIp",
@@ -86,12 +106,17 @@ def census(client: Client) -> Census:
     """List everything but the account's default network and default groups, every id replaced by a name."""
     counted = _network(client("ec2"))
     rds, s3 = client("rds"), client("s3")
+    keys = list(census_security.keys(client))
     names = {id: name for each in counted.values() for id, name in each.names.items()}
+    names |= {key["Arn"]: key["Name"] for key in keys}
     found = {kind: [_plain(each, names) for each in listed.items] for kind, listed in counted.items()}
     found |= {kind: [_plain(each, names) for each in _database(rds, *how)] for kind, how in _RDS.items()}
     found["secret"] = [
         _told(each, ("OwningService",)) for each in client("secretsmanager").list_secrets()["SecretList"]
     ]
+    found["role"] = [_plain(each, {}) for each in _roles(client("iam"))]
+    found["log group"] = [_plain(each, names) for each in _log_groups(client("logs"))]
+    found |= {kind: [_plain(each, names) for each in items] for kind, items in census_security.census(client).items()}
     found["bucket"] = [_plain(_bucket(s3, each["Name"]), names) for each in s3.list_buckets()["Buckets"]]
     return {kind: sorted(items, key=str) for kind, items in found.items()}
 
@@ -112,9 +137,12 @@ def owned(client: Client) -> list[tuple[str, str]]:
         items = _items(getattr(rds, operation)()) if kind != "snapshot" else []
         for item in items:
             tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
-            found.append((_tags(tags), item.get(f"{noun}Identifier") or item[f"{noun}Name"]))
+            found.append((_tags(tags), _name(item, noun)))
     for bucket in s3.list_buckets()["Buckets"]:
         found.append((_tags(_setting(s3, "bucket_tagging", bucket["Name"])), bucket["Name"]))
+    found += [(role["tags"], role["Arn"]) for role in _roles(client("iam"))]
+    found += [(group["tags"], group["logGroupName"]) for group in _log_groups(client("logs"))]
+    found += census_security.owned(client)
     return sorted((tags[_STEP], id) for tags, id in found if _STEP in tags)
 
 
@@ -152,7 +180,7 @@ def _dead(item: Mapping[str, Any]) -> bool:
 
 def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Iterator[dict[str, Any]]:
     for item in _items(getattr(rds, operation)()):
-        name = item.get(f"{noun}Identifier") or item[f"{noun}Name"]
+        name = _name(item, noun)
         if name.startswith("default") or item.get("SnapshotType") == "automated":
             continue  # AWS's own, which come and go by themselves
         tags = rds.list_tags_for_resource(ResourceName=item[f"{noun}Arn"])
@@ -163,6 +191,29 @@ def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Ite
         if noun == "DBClusterSnapshot":
             told["Name"] = name.partition("-final-")[0]  # the rest is the id of the cluster
         yield told
+
+
+def _name(item: Mapping[str, Any], noun: str) -> str:
+    names = (f"{noun}Identifier", f"{noun}Name", "CustSubscriptionId")
+    return str(next(item[key] for key in names if key in item))
+
+
+def _roles(iam: Any) -> Iterator[dict[str, Any]]:
+    for each in iam.list_roles()["Roles"]:
+        name = {"RoleName": each["RoleName"]}
+        role = iam.get_role(**name)["Role"]
+        told = _told(role, ("Arn", "AssumeRolePolicyDocument", "PermissionsBoundary"))
+        policies = iam.list_role_policies(**name)["PolicyNames"]
+        told["policies"] = {
+            policy: iam.get_role_policy(**name, PolicyName=policy)["PolicyDocument"] for policy in policies
+        }
+        yield {**told, "attached": iam.list_attached_role_policies(**name)["AttachedPolicies"]}
+
+
+def _log_groups(logs: Any) -> Iterator[dict[str, Any]]:
+    for group in logs.describe_log_groups()["logGroups"]:
+        told = _told(group, ("logGroupName", "retentionInDays", "kmsKeyId"))
+        yield {**told, "tags": logs.list_tags_for_resource(resourceArn=group["logGroupArn"])["tags"]}
 
 
 def _bucket(s3: Any, name: str) -> dict[str, Any]:

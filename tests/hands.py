@@ -12,10 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from provisioner.engine import Seen
+from steps.endpoint_policy import FULL
+from tests import hands_security
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 WITH_NAT = ("staging", "prod")
+HARDENED = ("dev-hardened",)
 EVERYWHERE = "0.0.0.0/0"
+EVERYBODY = {"Protocol": "-1", "RuleAction": "allow", "CidrBlock": EVERYWHERE}
+PERMITTING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}]}
+TRUSTING = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
 SSH = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
 
 Client = Callable[[str], Any]
@@ -148,6 +157,86 @@ def describe_anew(ec2: Any, group: str, side: str, rule: dict[str, Any]) -> None
     getattr(ec2, f"update_security_group_rule_descriptions_{side}")(GroupId=group, IpPermissions=[rule])
 
 
+def default_acl(client: Client, vpc: str) -> str:
+    here = [{"Name": "vpc-id", "Values": [vpc]}, {"Name": "default", "Values": ["true"]}]
+    (acl,) = client("ec2").describe_network_acls(Filters=here)["NetworkAcls"]
+    return str(acl["NetworkAclId"])
+
+
+def entry(verb: str, number: int, **changes: Any) -> Hand:
+    """Do something to a rule of an ACL that lets packets in."""
+    return lambda client, seen: getattr(client("ec2"), f"{verb}_network_acl_entry")(
+        NetworkAclId=live(seen).id, RuleNumber=number, Egress=False, **changes
+    )
+
+
+def move_subnets(client: Client, seen: Seen) -> None:
+    default = default_acl(client, live(seen).facts["vpc"])
+    (acl,) = client("ec2").describe_network_acls(NetworkAclIds=[live(seen).id])["NetworkAcls"]
+    for each in acl["Associations"]:
+        association = each["NetworkAclAssociationId"]
+        client("ec2").replace_network_acl_association(AssociationId=association, NetworkAclId=default)
+
+
+def delete_acl(client: Client, seen: Seen) -> None:
+    move_subnets(client, seen)
+    client("ec2").delete_network_acl(NetworkAclId=live(seen).id)
+
+
+def role(verb: str, **changes: Any) -> Hand:
+    return lambda client, seen: getattr(client("iam"), verb)(RoleName=seen.step.label, **changes)
+
+
+def delete_role(client: Client, seen: Seen) -> None:
+    for policy in client("iam").list_role_policies(RoleName=seen.step.label)["PolicyNames"]:
+        client("iam").delete_role_policy(RoleName=seen.step.label, PolicyName=policy)
+    client("iam").delete_role(RoleName=seen.step.label)
+
+
+def retag_role(client: Client, seen: Seen) -> None:
+    client("iam").untag_role(RoleName=seen.step.label, TagKeys=["team"])
+    client("iam").tag_role(RoleName=seen.step.label, Tags=[{"Key": "Name", "Value": "mine"}])
+
+
+def retag_group(client: Client, seen: Seen) -> None:
+    client("logs").untag_resource(resourceArn=live(seen).facts["arn"], tagKeys=["team"])
+    client("logs").tag_resource(resourceArn=live(seen).facts["arn"], tags={"Name": "mine"})
+
+
+def encrypt_group(client: Client, seen: Seen) -> None:
+    lets = {"Effect": "Allow", "Principal": {"Service": "logs.us-east-1.amazonaws.com"}, "Action": "kms:*"}
+    keeps = {"Effect": "Allow", "Principal": {"AWS": "arn:aws:iam::123456789012:root"}, "Action": "kms:*"}
+    statements = [{**each, "Resource": "*"} for each in (lets, keeps)]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    key = client("kms").create_key(Policy=policy)["KeyMetadata"]["Arn"]
+    client("logs").associate_kms_key(logGroupName=live(seen).id, kmsKeyId=key)
+    client("kms").schedule_key_deletion(KeyId=key)
+
+
+def replace_flow_log(**changes: Any) -> Hand:
+    """Put another flow log with our tags in the place of ours, which AWS lets nobody change."""
+
+    def do(client: Client, seen: Seen) -> None:
+        ec2 = client("ec2")
+        (log,) = ec2.describe_flow_logs(FlowLogIds=[live(seen).id])["FlowLogs"]
+        ec2.delete_flow_logs(FlowLogIds=[live(seen).id])
+        wanted = {
+            "TrafficType": log["TrafficType"],
+            "LogGroupName": log["LogGroupName"],
+            "DeliverLogsPermissionArn": log["DeliverLogsPermissionArn"],
+            "TagSpecifications": [{"ResourceType": "vpc-flow-log", "Tags": log["Tags"]}],
+        }
+        ec2.create_flow_logs(ResourceType="VPC", ResourceIds=[log["ResourceId"]], **{**wanted, **changes})
+
+    return do
+
+
+def lose_its_group(client: Client, seen: Seen) -> None:
+    """Leave a flow log that delivers nothing."""
+    client("logs").delete_log_group(logGroupName=live(seen).facts["group"])
+    replace_flow_log()(client, seen)
+
+
 def retag_bucket(client: Client, seen: Seen) -> None:
     tags = {**live(seen).facts["all_tags"], "team": "somebody else"}
     tag_set = [{"Key": key, "Value": value} for key, value in tags.items()]
@@ -240,6 +329,78 @@ CHANGES = (
         "deleted",
         lambda client, seen: client("ec2").delete_vpc_endpoints(VpcEndpointIds=[live(seen).id]),
     ),
+    Change(
+        "VpcEndpoint",
+        "opened to everybody",
+        lambda client, seen: client("ec2").modify_vpc_endpoint(
+            VpcEndpointId=live(seen).id, PolicyDocument=json.dumps(FULL)
+        ),
+    ),
+    Change("NetworkAcl", "tags changed", untag, HARDENED),
+    Change("NetworkAcl", "a rule added", entry("create", 1, **EVERYBODY), HARDENED),
+    Change("NetworkAcl", "a rule taken", entry("delete", 100), HARDENED),
+    Change("NetworkAcl", "a rule changed", entry("replace", 300, **EVERYBODY), HARDENED),
+    Change("NetworkAcl", "subnets moved to the default one", move_subnets, HARDENED),
+    Change("NetworkAcl", "deleted", delete_acl, HARDENED),
+    Change("DefaultNetworkAcl", "a rule added", entry("create", 1, **EVERYBODY), (*ENVIRONMENTS, *HARDENED)),
+    Change("DefaultNetworkAcl", "closed", entry("delete", 100)),
+    Change("DefaultNetworkAcl", "opened", entry("create", 100, **EVERYBODY), HARDENED),
+    Change("Role", "tags changed", retag_role, HARDENED),
+    Change(
+        "Role",
+        "trust widened",
+        role("update_assume_role_policy", PolicyDocument=json.dumps(TRUSTING)),
+        HARDENED,
+    ),
+    Change(
+        "Role",
+        "permissions changed",
+        role("put_role_policy", PolicyName="own", PolicyDocument=json.dumps(PERMITTING)),
+        HARDENED,
+    ),
+    Change(
+        "Role",
+        "permissions added",
+        role("put_role_policy", PolicyName="more", PolicyDocument=json.dumps(PERMITTING)),
+        HARDENED,
+    ),
+    Change(
+        "Role",
+        "made an administrator",
+        role("attach_role_policy", PolicyArn="arn:aws:iam::aws:policy/AdministratorAccess"),
+        HARDENED,
+    ),
+    Change(
+        "Role",
+        "bounded",
+        role("put_role_permissions_boundary", PermissionsBoundary="arn:aws:iam::aws:policy/AdministratorAccess"),
+        HARDENED,
+    ),
+    Change("Role", "deleted", delete_role, HARDENED),
+    Change("LogGroup", "tags changed", retag_group, HARDENED),
+    Change(
+        "LogGroup",
+        "kept for ever",
+        lambda client, seen: client("logs").delete_retention_policy(logGroupName=live(seen).id),
+        HARDENED,
+    ),
+    Change("LogGroup", "encrypted with another key", encrypt_group, HARDENED),
+    Change(
+        "LogGroup",
+        "deleted",
+        lambda client, seen: client("logs").delete_log_group(logGroupName=live(seen).id),
+        HARDENED,
+    ),
+    Change("FlowLog", "tags changed", untag, HARDENED),
+    Change("FlowLog", "of what is refused only", replace_flow_log(TrafficType="REJECT"), HARDENED),
+    Change("FlowLog", "put together more often", replace_flow_log(MaxAggregationInterval=60), HARDENED),
+    Change("FlowLog", "without a group to write to", lose_its_group, HARDENED),
+    Change(
+        "FlowLog",
+        "deleted",
+        lambda client, seen: client("ec2").delete_flow_logs(FlowLogIds=[live(seen).id]),
+        HARDENED,
+    ),
     Change("SecurityGroup", "tags changed", untag),
     Change("SecurityGroup", "deleted", delete_group, only="app"),
     Change("SecurityRules", "a rule in added", rules("authorize_security_group_ingress", SSH)),
@@ -300,16 +461,26 @@ CHANGES = (
     Change("DbInstance", "promoted last", instance(PromotionTier=15)),
     Change("DbInstance", "of a fixed size", instance(DBInstanceClass="db.r6g.large")),
     Change("DbInstance", "deleted", delete_instance),
+    Change(
+        "Cluster", "logs told no more", cluster(CloudwatchLogsExportConfiguration={"DisableLogTypes": ["postgresql"]})
+    ),
+    *(Change(*each) for each in hands_security.CHANGES),
 )
 
 
 def disown(client: Client, seen: Seen) -> None:
     """Take the tag from it that makes it this project's and not another's."""
     key = "provisioner:project"
-    if seen.step.kind == "Bucket":
+    if seen.step.kind in ("Bucket", "LogBucket"):
         tags = {name: value for name, value in live(seen).facts["all_tags"].items() if name != key}
         tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
         client("s3").put_bucket_tagging(Bucket=live(seen).id, Tagging={"TagSet": tag_set})
+    elif seen.step.kind == "LogGroup":
+        client("logs").untag_resource(resourceArn=live(seen).facts["arn"], tagKeys=[key])
+    elif seen.step.kind == "Role":
+        client("iam").untag_role(RoleName=seen.step.label, TagKeys=[key])
+    elif hands_security.disown(client, seen, key):
+        pass
     elif "arn" in live(seen).facts:
         client("rds").remove_tags_from_resource(ResourceName=live(seen).facts["arn"], TagKeys=[key])
     else:
@@ -322,6 +493,12 @@ def obey(client: Client, command: str) -> None:
     options = dict(zip(words[3::2], words[4::2], strict=False))
     if words[1] == "s3api":
         client("s3").put_bucket_tagging(Bucket=options["--bucket"], Tagging=json.loads(options["--tagging"]))
+    elif words[1] == "logs":
+        client("logs").tag_resource(resourceArn=options["--resource-arn"], tags=json.loads(options["--tags"]))
+    elif hands_security.obey(client, words, options):
+        pass
+    elif words[1] == "iam":
+        client("iam").tag_role(RoleName=options["--role-name"], Tags=json.loads(options["--tags"]))
     elif words[1] == "ec2":
         client("ec2").create_tags(Resources=[options["--resources"]], Tags=json.loads(options["--tags"]))
     else:

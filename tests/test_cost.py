@@ -66,6 +66,12 @@ def test_the_steps_that_are_paid_for_and_what_for() -> None:
     }
 
 
+def test_a_log_is_paid_for_by_what_is_written_and_by_what_is_kept() -> None:
+    used = {step.kind: [each.item for each in step.costs()] for step in steps("dev", security={"flow_logs": True})}
+    assert used["LogGroup"] == ["log-gb", "log-storage-gb"]
+    assert not used["FlowLog"] + used["Role"]
+
+
 def test_a_day_of_backups_is_free_and_a_key_of_aws_too() -> None:
     [cluster] = [step for step in steps("dev") if isinstance(step, Cluster)]
     assert [each.item for each in cluster.costs()] == ["secret", "aurora-gb", "aurora-io"]

@@ -1,7 +1,7 @@
 """Somebody else reaches in while a run is under way: no duplicate, no stranger touched, whatever failed has a cause.
 
-The environment is dev with a NAT gateway, which has every kind of resource. Of one undisturbed run the moments before
-its calls are kept; from each of them a run goes on in which a foreign hand acts at its first call.
+The environment is dev, hardened and with a NAT gateway, which has every kind of resource. Of one undisturbed run the
+moments before its calls are kept; from each of them a run goes on in which a foreign hand acts at its first call.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def whole(verb: str) -> Whole:
 
 
 def fresh(folder: Path) -> World:
-    world = World(folder)
+    world = World(folder, "dev-hardened")
     world.change(network={"nat": "single"})
     return world
 
@@ -110,9 +110,13 @@ def remove(world: World, kind: str, id: str) -> None:
 
 
 def give_back(world: World, seen: Seen) -> None:
-    """Put back the tags that were taken from something of EC2 or RDS."""
+    """Put back the tags that were taken from something that is no bucket."""
     tags = [{"Key": key, "Value": value} for key, value in seen.step.labels.items()]
-    if "arn" in live(seen).facts:
+    if seen.step.kind == "LogGroup":
+        world.client("logs").tag_resource(resourceArn=live(seen).facts["arn"], tags=seen.step.labels)
+    elif seen.step.kind == "Role":
+        world.client("iam").tag_role(RoleName=seen.step.label, Tags=tags)
+    elif "arn" in live(seen).facts:
         world.client("rds").add_tags_to_resource(ResourceName=live(seen).facts["arn"], Tags=tags)
     elif seen.step.kind != "Bucket":
         world.client("ec2").create_tags(Resources=[live(seen).id], Tags=tags)
@@ -186,6 +190,7 @@ BORN = {
     "ElasticIp": "ec2.allocate_address",
     "InternetGateway": "ec2.create_internet_gateway",
     "NatGateway": "ec2.create_nat_gateway",
+    "NetworkAcl": "ec2.create_network_acl",
     "RouteTable": "ec2.create_route_table",
     "Vpc": "ec2.create_vpc",
 }
@@ -215,9 +220,14 @@ OTHER = [
     "Bucket s3.put_bucket_policy",
     "Bucket s3.put_bucket_versioning",
     "DbParameters rds.modify_db_cluster_parameter_group",
+    "DefaultNetworkAcl ec2.delete_network_acl_entry",
     "DefaultSecurityGroup ec2.revoke_security_group_egress",
     "DefaultSecurityGroup ec2.revoke_security_group_ingress",
     "InternetGateway ec2.attach_internet_gateway",
+    "LogGroup logs.put_retention_policy",
+    "NetworkAcl ec2.create_network_acl_entry",
+    "NetworkAcl ec2.replace_network_acl_association",
+    "Role iam.put_role_policy",
     "RouteTable ec2.associate_route_table",
     "RouteTable ec2.create_route",
     "SecurityRules ec2.authorize_security_group_egress",
@@ -232,6 +242,9 @@ NAMED = [
     "DbInstance rds.create_db_instance",
     "DbParameters rds.create_db_cluster_parameter_group",
     "DbSubnetGroup rds.create_db_subnet_group",
+    "FlowLog ec2.create_flow_logs",
+    "LogGroup logs.create_log_group",
+    "Role iam.create_role",
     "SecurityGroup ec2.create_security_group",
     "Subnet ec2.create_subnet",
     "VpcEndpoint ec2.create_vpc_endpoint",
@@ -244,9 +257,15 @@ REMOVING = [
     "DbParameters rds.delete_db_cluster_parameter_group",
     "DbSubnetGroup rds.delete_db_subnet_group",
     "ElasticIp ec2.release_address",
+    "FlowLog ec2.delete_flow_logs",
     "InternetGateway ec2.delete_internet_gateway",
     "InternetGateway ec2.detach_internet_gateway",
+    "LogGroup logs.delete_log_group",
     "NatGateway ec2.delete_nat_gateway",
+    "NetworkAcl ec2.delete_network_acl",
+    "NetworkAcl ec2.replace_network_acl_association",
+    "Role iam.delete_role",
+    "Role iam.delete_role_policy",
     "RouteTable ec2.delete_route_table",
     "RouteTable ec2.disassociate_route_table",
     "SecurityGroup ec2.delete_security_group",

@@ -100,7 +100,8 @@ def test_a_price_that_a_region_lacks_is_told_as_of_another() -> None:
     told = prices.of_record("eu-west-1", prices.usual())
     assert told.items["aurora-gb"] == prices.of_record("us-east-1", prices.usual()).items["aurora-gb"]
     assert told.notes == (
-        "not recorded for eu-west-1, so as in us-east-1: GB of database a month, million database I/Os",
+        "not recorded for eu-west-1, so as in us-east-1: GB of database a month, million database I/Os, "
+        "GB of logs written, GB of logs kept a month",
     )
 
 
@@ -126,7 +127,7 @@ def test_what_aws_tells_is_read_as_it_was_recorded(tmp_path: Path, region: str) 
 def test_one_question_is_asked_for_all_that_share_their_attributes(tmp_path: Path) -> None:
     aws = PriceList()
     prices.asked(aws, "us-east-1", prices.usual(), tmp_path, VirtualClock())()
-    assert len(aws.asked) == 9
+    assert len(aws.asked) == 11
     assert all({"regionCode": "us-east-1"}.items() <= filters(each).items() for each in aws.asked)
 
 
@@ -221,7 +222,7 @@ def test_what_was_not_asked_yet_is_asked_together_with_the_rest(tmp_path: Path) 
     prices.asked(PriceList(), "us-east-1", prices.usual(), tmp_path, VirtualClock())()
     aws = PriceList()
     assert find_out(tmp_path, aws).source == "api"
-    assert len(aws.asked) == 11
+    assert len(aws.asked) == 13
 
 
 @pytest.mark.parametrize(

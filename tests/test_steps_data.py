@@ -51,6 +51,8 @@ class Answers:
         validate(Call(operation, **params))
         self.asked.append(operation)
         answer = self.answers.get(operation.partition(".")[2])
+        if callable(answer):
+            return answer(**params)  # type: ignore[no-any-return]
         return answer.pop(0) if isinstance(answer, list) else answer
 
     def items(self, operation: str, /, **params: Any) -> Sequence[Mapping[str, Any]]:
@@ -90,6 +92,7 @@ BUCKET_FACTS: dict[str, Any] = {
     "public_access_block": True,
     "ownership": "BucketOwnerEnforced",
     "encryption": "AES256",
+    "encrypted_by": None,
     "versioning": True,
     "lifecycle": BUCKET.lifecycle,
     "policy": BUCKET.policy,
@@ -97,7 +100,7 @@ BUCKET_FACTS: dict[str, Any] = {
 BUCKET_LIVE = Live(NAME, BUCKET_FACTS)
 BUCKET_ANSWERS: dict[str, Any] = {
     "head_bucket": {},
-    "get_bucket_tagging": {"TagSet": tagged(BUCKET, team="shop")},
+    "get_bucket_tagging": lambda **asked: {"TagSet": tagged(BUCKET, team="shop")} if asked["Bucket"] == NAME else None,
     "get_public_access_block": {
         "PublicAccessBlockConfiguration": {
             "BlockPublicAcls": True,
@@ -190,16 +193,17 @@ def test_tags_others_gave_a_bucket_survive_the_repair_of_ours() -> None:
     assert {"Key": "team", "Value": "shop"} in call.params["Tagging"]["TagSet"]
 
 
-def test_a_bucket_is_read_in_eight_questions() -> None:
+def test_a_bucket_is_read_in_eight_questions_and_one_that_is_asked_for_the_other_one_anyway() -> None:
     aws = Answers(**BUCKET_ANSWERS)
     assert BUCKET.observe(aws) == BUCKET_LIVE
-    assert len(aws.asked) == 8
+    assert len(aws.asked) == 9
+    assert aws.asked.count("s3.get_bucket_tagging") == 2
 
 
 def test_a_bare_bucket_of_ours_lacks_everything() -> None:
     live = BUCKET.observe(Answers(head_bucket={}, get_bucket_tagging=BUCKET_ANSWERS["get_bucket_tagging"]))
     assert live is not None
-    assert BUCKET.differences(live) == BUCKET_FACTS.keys() - {"tags", "all_tags"}
+    assert BUCKET.differences(live) == BUCKET_FACTS.keys() - {"tags", "all_tags", "encrypted_by"}
 
 
 def test_no_bucket_is_told_from_one_without_tags() -> None:
@@ -441,6 +445,7 @@ def described(**more: Any) -> dict[str, Any]:
         "CopyTagsToSnapshot": True,
         "EngineLifecycleSupport": "open-source-rds-extended-support-disabled",
         "ServerlessV2ScalingConfiguration": {"MinCapacity": 0.0, "MaxCapacity": 1.0, "SecondsUntilAutoPause": 300},
+        "EnabledCloudwatchLogsExports": ["postgresql"],
         "VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-1", "Status": "active"}],
         "Endpoint": "writer.example",
         "ReaderEndpoint": "reader.example",
@@ -466,6 +471,7 @@ def test_an_absent_cluster_is_created_as_a_whole() -> None:
         "EngineLifecycleSupport=open-source-rds-extended-support-disabled "
         'VpcSecurityGroupIds=["sg-1"] '
         'ServerlessV2ScalingConfiguration={"MinCapacity": 0.0, "MaxCapacity": 1.0, "SecondsUntilAut... '
+        'EnableCloudwatchLogsExports=["postgresql"] '
         'Tags=[{"Key": "Name", "Value": "shop-dev-database"}, {"Key": "...'
     ]
 
@@ -497,6 +503,10 @@ def test_a_cluster_as_wanted_needs_no_call() -> None:
             "EngineLifecycleSupport=open-source-rds-extended-support-disabled",
         ),
         ({"VpcSecurityGroups": [{"VpcSecurityGroupId": "sg-2"}]}, 'VpcSecurityGroupIds=["sg-1"]'),
+        (
+            {"EnabledCloudwatchLogsExports": ["instance"]},
+            'CloudwatchLogsExportConfiguration={"EnableLogTypes": ["postgresql"], "DisableLogTypes": ["i...',
+        ),
         (
             {"ServerlessV2ScalingConfiguration": {"MinCapacity": 0.5, "MaxCapacity": 1.0}},
             'ServerlessV2ScalingConfiguration={"MinCapacity": 0.0, "MaxCapacity": 1.0, "SecondsUntilAut...',
@@ -693,6 +703,9 @@ INSTANCE_FACTS = {
     "publicly_accessible": False,
     "auto_minor_version_upgrade": True,
     "promotion_tier": 1,
+    "monitoring_seconds": 0,
+    "performance_insights": False,
+    "insights_encrypted_by": None,
     "status": "available",
 }
 

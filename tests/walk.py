@@ -59,6 +59,11 @@ DATABASES: tuple[dict[str, Any] | None, ...] = (
     {"min_acu": 0.5, "max_acu": 2, "instances": 2},
 )
 BUCKETS: tuple[dict[str, Any] | None, ...] = (None, {"noncurrent_days": 7})
+SECURITIES = (
+    {"network_acls": False, "flow_logs": False},
+    {"network_acls": True, "flow_logs": False},
+    {"network_acls": True, "flow_logs": True},
+)
 FAIR = Faults()
 WEATHERS: Mapping[str, dict[str, Any]] = {
     "fair": {},
@@ -113,10 +118,15 @@ class Walk(RuleBasedStateMachine):
 
     # What befalls the stack between two runs.
 
-    @rule(network=st.sampled_from(NATS), database=st.sampled_from(DATABASES), bucket=st.sampled_from(BUCKETS))
-    def edit_the_file(self, network: Any, database: Any, bucket: Any) -> None:
+    @rule(
+        network=st.sampled_from(NATS),
+        database=st.sampled_from(DATABASES),
+        bucket=st.sampled_from(BUCKETS),
+        security=st.sampled_from(SECURITIES),
+    )
+    def edit_the_file(self, network: Any, database: Any, bucket: Any, security: Any) -> None:
         self.world.change(database=None, bucket=None)
-        self.world.change(network=network, database=database, bucket=bucket)
+        self.world.change(network=network, database=database, bucket=bucket, security=security)
 
     @precondition(lambda self: self.fair)
     @rule(change=st.sampled_from(CHANGES))
@@ -125,7 +135,20 @@ class Walk(RuleBasedStateMachine):
             meddle(self.world, change, seen)
 
     @precondition(lambda self: self.fair)
-    @rule(step=st.sampled_from(["app", "bucket", "cluster", "cluster-1", "cluster-subnets", "s3-endpoint"]))
+    @rule(
+        step=st.sampled_from(
+            [
+                "app",
+                "bucket",
+                "cluster",
+                "cluster-1",
+                "cluster-subnets",
+                "s3-endpoint",
+                "flow-log-role",
+                "flow-log-group",
+            ]
+        )
+    )
     def disown(self, step: str) -> None:
         if (seen := self.seen.get(step)) is not None and seen.live is not None and not seen.live.foreign:
             self.excused = True

@@ -29,6 +29,12 @@ from tests.model import validate
 
 ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 REGION = "us-east-1"
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    "dev-bordered": {"security": {"network_acls": True, "flow_logs": True}},
+    "dev-hardened": {"hardened": True},
+    "prod-hardened": {"hardened": True},
+}
+"""Environments whose file is another's, changed so."""
 
 
 class Killed(BaseException):
@@ -126,8 +132,10 @@ class World:
             self.cloud.reset()
         if faults is not None:
             self.cloud.switch(faults)
-        self.request = Request(environment=environment, config_dir=ENVIRONMENTS, state_dir=folder, window=window)
-        self.settings: Settings = load(ENVIRONMENTS, environment)
+        file = environment.partition("-")[0]
+        self.request = Request(environment=file, config_dir=ENVIRONMENTS, state_dir=folder, window=window)
+        self.settings: Settings = load(ENVIRONMENTS, file)
+        self.change(**VARIANTS.get(environment, {}))
         self.events: list[Event] = []
 
     @property

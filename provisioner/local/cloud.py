@@ -24,17 +24,36 @@ import moto.kms.models
 from moto.core.request import Request
 from moto.core.utils import method_names_from_class
 from moto.ec2.responses import EC2Response
+from moto.iam.responses import IamResponse
 from moto.kms.responses import KmsResponse
 from moto.kms.utils import generate_private_key
+from moto.logs.responses import LogsResponse
 from moto.moto_api import recorder
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from moto.rds.responses import RDSResponse
 from moto.secretsmanager.responses import SecretsManagerResponse
+from moto.sns.responses import SNSResponse
 from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
-from provisioner.local import access, contents, ec2, lifecycle, pricing, quotas, rds, s3
+from provisioner.local import (
+    access,
+    backup,
+    contents,
+    ec2,
+    flow,
+    iam,
+    kms,
+    lifecycle,
+    logs,
+    nacl,
+    pricing,
+    quotas,
+    rds,
+    s3,
+    sns,
+)
 from provisioner.local.cut import Cut
 from provisioner.local.faults import PRESETS, Fate, Faults
 from provisioner.local.lag import Past
@@ -51,7 +70,9 @@ DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
 """Where actions are denied, and where names of buckets are taken by other accounts."""
 
 Environ = dict[str, Any]
-BOOKS = (ec2.rules, rds.rules, s3.rules, quotas.rules, access.rules, pricing.rules)
+BOOKS = tuple(
+    module.rules for module in (ec2, nacl, flow, rds, s3, quotas, access, iam, logs, pricing, kms, sns, backup)
+)
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
     (book.service, action): book.of(action) for book in BOOKS for action in book.actions
 }
@@ -61,6 +82,9 @@ _SINGLE: dict[str, Callable[..., Any]] = {
     "rds": RDSResponse.dispatch,
     "sts": TokenResponse.dispatch,
     "kms": KmsResponse.dispatch,
+    "sns": SNSResponse.dispatch,
+    "iam": IamResponse.dispatch,
+    "logs": LogsResponse.dispatch,
     "secretsmanager": SecretsManagerResponse.dispatch,
 }
 """What answers a service whose operations all have the same URL."""
@@ -211,6 +235,8 @@ class Cloud:
         )
         if service == "s3":
             ask.bucket, ask.action = s3.addressed(environ, query)
+        elif service == "backup":
+            ask.action = backup.addressed(environ)
         return ask
 
     def _decide(self, ask: Ask) -> Reply:

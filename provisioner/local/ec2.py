@@ -21,7 +21,7 @@ from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
 rules = Rulebook("ec2")
 
 _PEER = re.compile(r"IpPermissions\.\d+\.(?:Groups|IpRanges|Ipv6Ranges|PrefixListIds)\.\d+")
-_TOKENED = ("CreateNatGateway", "CreateRouteTable", "CreateVpcEndpoint")
+_TOKENED = ("CreateNatGateway", "CreateRouteTable", "CreateVpcEndpoint", "CreateNetworkAcl", "CreateFlowLogs")
 
 
 @rules.before(EVERY)

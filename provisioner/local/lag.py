@@ -15,7 +15,10 @@ from provisioner.local.contents import Contents
 from provisioner.local.rules import Ask
 
 _SETTINGS = frozenset(
-    {"encryption", "lifecycle", "ownershipControls", "policy", "publicAccessBlock", "tagging", "versioning"}
+    {
+        *("encryption", "lifecycle", "logging", "notification", "ownershipControls", "policy", "publicAccessBlock"),
+        *("tagging", "versioning"),
+    }
 )
 """What is asked of a bucket and may be out of date; its objects never are. S3 User Guide, "Data consistency model"."""
 

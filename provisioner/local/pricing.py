@@ -18,7 +18,7 @@ rules = Rulebook("pricing")
 
 _PREFIXES = {"us-east-1": "USE1", "eu-west-1": "EU", "ap-northeast-2": "APN2", "ap-south-2": "APS5"}
 """The regions' short names in usage types; those of us-east-1 mostly have none."""
-_NAMED = ("AmazonVPC", "AWSSecretsManager")
+_NAMED = ("AmazonCloudWatch", "AmazonVPC", "AWSSecretsManager")
 """Whose usage types name us-east-1 too."""
 _BESIDE = {
     "nat-gateway-hour": ("RegionalNatGateway-Hours", 1.0),

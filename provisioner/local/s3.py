@@ -16,13 +16,18 @@ from moto.iam.access_control import IAMPolicy, PermissionResult
 from moto.s3.models import FakeBucket, PublicAccessBlock, s3_backends
 from moto.s3.utils import bucket_policy_is_public
 
+from provisioner.local import kms, trust
+from provisioner.local.protocol import reply as answer
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
 
 rules = Rulebook("s3")
 
 _HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_SETTINGS = {"policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
+_SETTINGS = {"logging": "PutBucketLogging", "policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
+_NOTIFICATIONS = "GetBucketNotificationConfiguration"
+_READ = {"logging": "GetBucketLogging", "notification": _NOTIFICATIONS}
+_KEY_STATES = {"Disabled": "KMS.DisabledException", "PendingDeletion": "KMS.KMSInvalidStateException"}
 _TAKEN = "buckets of others"
 """Where the memory keeps the names that other accounts have."""
 _TAKEN_STARTS = ("xn--", "sthree-", "amzn-s3-demo-")
@@ -36,6 +41,10 @@ def addressed(environ: Mapping[str, Any], query: Mapping[str, str]) -> tuple[str
     bucket, _, key = environ["PATH_INFO"].lstrip("/").partition("/")
     if hosted:
         bucket, key = hosted[1], environ["PATH_INFO"].lstrip("/")
+    if environ["REQUEST_METHOD"] == "GET" and bucket and not key:
+        return bucket, next((action for setting, action in _READ.items() if setting in query), "")
+    if environ["REQUEST_METHOD"] == "PUT" and key and not set(query) - {"x-id"}:
+        return bucket, "PutObject"
     if environ["REQUEST_METHOD"] != "PUT" or key or not bucket:
         return bucket, ""
     named = (action for setting, action in _SETTINGS.items() if setting in query)
@@ -188,3 +197,49 @@ def a_public_policy_is_blocked(ask: Ask) -> None:
             " S3 Block Public Access."
         )
         raise Refusal("AccessDenied", text, 403)
+
+
+@rules.before("PutBucketLogging")
+def logs_go_where_s3_may_write(ask: Ask) -> Reply:
+    """InvalidTargetBucketForLogging unless the bucket for them is there and lets S3 in. S3 User Guide, "Enabling Amazon
+    S3 server access logging"; moto crashes on policies that speak of everybody."""
+    told = {_plain(each): each.text or "" for each in ElementTree.fromstring(ask.body).iter()}
+    target = _moto(ask).buckets.get(told["TargetBucket"]) if "TargetBucket" in told else None
+    let_in = target is not None and trust.grants(target.policy or "{}", "logging.s3.amazonaws.com")
+    if "TargetBucket" in told and not let_in:
+        text = "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
+        raise Refusal("InvalidTargetBucketForLogging", text)
+    settings = {key: told.get(key, "") for key in ("TargetBucket", "TargetPrefix")} if target is not None else {}
+    _moto(ask).get_bucket(ask.bucket).logged = settings
+    return Reply(200, {}, b"")
+
+
+@rules.before("GetBucketLogging")
+def where_logs_go_is_told(ask: Ask) -> Reply:
+    """No log is ever delivered here, where AWS takes hours for it: moto would write one for every request."""
+    settings = getattr(_moto(ask).get_bucket(ask.bucket), "logged", {})
+    return answer(ask, {"LoggingEnabled": settings} if settings else {})
+
+
+@rules.before("PutObject")
+def a_bucket_needs_its_key(ask: Ask) -> None:
+    """KMS.DisabledException and the like; the setting itself takes any key. S3 User Guide, "Troubleshoot AWS KMS"."""
+    rule = (getattr(_stored(ask), "encryption", None) or {}).get("Rule", {})
+    default = (rule[0] if isinstance(rule, list) else rule).get("ApplyServerSideEncryptionByDefault", {})
+    if name := default.get("KMSMasterKeyID"):
+        key = kms.find(ask, name)
+        code = "KMS.NotFoundException" if key is None else _KEY_STATES.get(key.key_state)
+        if code:
+            raise Refusal(code, f"{name} cannot be used.")
+
+
+@rules.after(_NOTIFICATIONS)
+def events_are_told(ask: Ask, reply: Reply) -> Reply | None:
+    """EventBridgeConfiguration where it is on; moto keeps it to itself. S3 API reference, NotificationConfiguration."""
+    told = getattr(_stored(ask), "notification_configuration", None)
+    if told is None or told.event_bridge is None:
+        return None
+    end = b"</NotificationConfiguration>"
+    if end in reply.body:
+        return Reply(reply.status, reply.headers, reply.body.replace(end, b"<EventBridgeConfiguration/>" + end))
+    return answer(ask, {"EventBridgeConfiguration": {}})

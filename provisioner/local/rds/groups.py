@@ -1,0 +1,105 @@
+"""What RDS does with subnet groups and parameter groups and moto does not: what they cover, what is in use.
+
+RDS API reference, CreateDBSubnetGroup, ModifyDBSubnetGroup, CreateDBClusterParameterGroup.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from provisioner.local import offerings, quotas
+from provisioner.local.offerings import ENGINE
+from provisioner.local.rds.book import rules, wrong_value
+from provisioner.local.rds.instances import subnet_group
+from provisioner.local.rules import Ask, Refusal, Reply
+
+_SUBNETS = "SubnetIds.SubnetIdentifier"
+
+
+@rules.before("CreateDBSubnetGroup")
+def a_subnet_group_name_is_used_once(ask: Ask) -> None:
+    """DBSubnetGroupAlreadyExists; moto replaces the group."""
+    name = ask.get("DBSubnetGroupName")
+    if name in ask.rds.subnet_groups:
+        raise Refusal("DBSubnetGroupAlreadyExists", f"The DB subnet group '{name}' already exists.")
+
+
+@rules.before("CreateDBSubnetGroup")
+def subnet_groups_are_limited(ask: Ask) -> None:
+    """DBSubnetGroupQuotaExceeded for the 51st. Aurora User Guide, "Quotas in Amazon Aurora"."""
+    quotas.check(ask, "subnet_groups", len(ask.rds.subnet_groups))
+
+
+@rules.before("CreateDBSubnetGroup", "ModifyDBSubnetGroup")
+def a_subnet_group_covers_two_zones(ask: Ask) -> None:
+    """InvalidSubnet for an unknown subnet or two VPCs, DBSubnetGroupDoesNotCoverEnoughAZs for one zone."""
+    known = {subnet.id: subnet for zone in ask.ec2.subnets.values() for subnet in zone.values()}
+    wanted = ask.many(_SUBNETS)
+    if unknown := [name for name in wanted if name not in known]:
+        raise Refusal("InvalidSubnet", f"Some input subnets in :[{', '.join(unknown)}] are invalid.")
+    if len({known[name].vpc_id for name in wanted}) > 1:
+        raise Refusal("InvalidSubnet", "The specified subnets are in different VPCs.")
+    zones = sorted({known[name].availability_zone for name in wanted})
+    if len(zones) < 2:
+        text = "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage:"
+        text = f"{text} {', '.join(zones)}. Add subnets to cover at least 2 AZs."
+        raise Refusal("DBSubnetGroupDoesNotCoverEnoughAZs", text)
+
+
+@rules.before("ModifyDBSubnetGroup", "DeleteDBSubnetGroup")
+def a_subnet_group_must_be_there(ask: Ask) -> None:
+    """DBSubnetGroupNotFoundFault."""
+    name = ask.get("DBSubnetGroupName")
+    if name not in ask.rds.subnet_groups:
+        raise Refusal("DBSubnetGroupNotFoundFault", f"DB subnet group '{name}' does not exist.", 404)
+    ask.notes["group"] = ask.rds.subnet_groups[name]
+
+
+@rules.after("ModifyDBSubnetGroup")
+def a_changed_subnet_group_stays(ask: Ask, reply: Reply) -> None:
+    """moto forgets a group that it changes."""
+    ask.rds.subnet_groups[ask.get("DBSubnetGroupName")] = ask.notes["group"]
+
+
+@rules.before("DeleteDBSubnetGroup")
+def a_subnet_group_in_use_stays(ask: Ask) -> None:
+    """InvalidDBSubnetGroupStateFault."""
+    name = ask.get("DBSubnetGroupName")
+    clusters = (each.resource_id for each in ask.rds.clusters.values() if each.db_subnet_group_name == name)
+    databases = (each.resource_id for each in ask.rds.databases.values() if subnet_group(each) is ask.notes["group"])
+    if user := next(chain(databases, clusters), None):
+        text = (
+            f"Cannot delete the subnet group '{name}' because at least one database instance: {user} is still using it."
+        )
+        raise Refusal("InvalidDBSubnetGroupStateFault", text)
+
+
+# Parameter groups. RDS API reference, CreateDBClusterParameterGroup, DeleteDBClusterParameterGroup.
+
+
+@rules.before("CreateDBClusterParameterGroup")
+def a_family_must_be_known(ask: Ask) -> None:
+    """InvalidParameterValue for a family of Aurora PostgreSQL that there is not."""
+    family = ask.get("DBParameterGroupFamily")
+    families = {version.family for version in offerings.versions(ask.region).values()}
+    if family.startswith(ENGINE) and family not in families:
+        raise wrong_value(f"ParameterGroupFamily {family} is not a valid parameter group family")
+
+
+@rules.after("ModifyDBClusterParameterGroup")
+def changed_parameters_are_the_users(ask: Ask, reply: Reply) -> None:
+    """They are told with Source "user"."""
+    group = ask.rds.db_cluster_parameter_groups[ask.get("DBClusterParameterGroupName")]
+    for parameter in group.parameters.values():
+        parameter |= {"Source": "user", "IsModifiable": True}
+
+
+@rules.before("DeleteDBClusterParameterGroup")
+def parameters_in_use_stay(ask: Ask) -> None:
+    """InvalidDBParameterGroupState for a default group, or one a cluster uses."""
+    name = ask.get("DBClusterParameterGroupName")
+    if name.startswith("default."):
+        raise Refusal("InvalidDBParameterGroupState", "Default DBClusterParameterGroups can not be deleted.")
+    if any(cluster.parameter_group == name for cluster in ask.rds.clusters.values()):
+        text = f"One or more database instances are still members of this parameter group {name}, so the group cannot"
+        raise Refusal("InvalidDBParameterGroupState", f"{text} be deleted")

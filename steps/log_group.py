@@ -1,0 +1,117 @@
+"""Where CloudWatch keeps what a service writes; knows nothing of who writes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step
+from provisioner.terms import Quantity
+from steps.key import Key
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogGroup(Step):
+    """A log group under the name its writer looks for: made before it, so that it has tags and an end to its keeping,
+    and deleted after it.
+
+    Its id is its name, which nothing else in the region can have.
+    """
+
+    path: str
+    """One that ``paths`` knows, so that it is found again when it has left the environment file."""
+    key: Ref[Key] | None = None
+    """What encrypts it from now on; what was written before stays under the key it was written with."""
+    days: int = 30
+    """How long a line is kept; one of those CloudWatch Logs takes."""
+    fixed = frozenset({"path"})
+    holds_data = True
+    guarded = False
+
+    def observe(self, aws: Reader) -> Live | None:
+        group = self._found(aws)
+        if group is None:
+            return None
+        name, tags = group["logGroupName"], _tags(aws, group)
+        if not self.claims(tags):
+            return Live(name, foreign=self._adoption(group["logGroupArn"]))
+        facts = {
+            "path": name,
+            "arn": group["logGroupArn"],
+            "key": group.get("kmsKeyId"),
+            "days": group.get("retentionInDays", 0),
+            "tags": {key: value for key, value in tags.items() if key in self.labels},
+        }
+        return Live(name, facts)
+
+    def _found(self, aws: Reader) -> Mapping[str, Any] | None:
+        """Find it by its name, or, where it left the file and with it the state, by its tags."""
+        if isinstance(self.path, str):
+            return next((each for each in _listed(aws, self.stack) if each["logGroupName"] == self.path), None)
+        return next((each for each in _own(aws, self.stack) if self.claims(_tags(aws, each))), None)
+
+    def provision(self, live: Live | None) -> Iterator[Call]:
+        if live is None:
+            key = {"kmsKeyId": self.key} if self.key else {}
+            yield Call("logs.create_log_group", logGroupName=self.path, **key, tags=dict(sorted(self.labels.items())))
+            live = Live(self.path, {"days": 0})
+        differences = self.differences(live)
+        if "tags" in differences:
+            tags = dict(sorted(self.labels.items()))
+            yield Call("logs.tag_resource", resourceArn=live.facts["arn"], tags=tags)
+        if "key" in differences and self.key:
+            yield Call("logs.associate_kms_key", logGroupName=self.path, kmsKeyId=self.key)
+        elif "key" in differences:
+            yield Call("logs.disassociate_kms_key", logGroupName=self.path)
+        if "days" in differences:
+            yield Call("logs.put_retention_policy", logGroupName=self.path, retentionInDays=self.days)
+
+    def teardown(self, live: Live) -> Iterator[Call]:
+        yield Call("logs.delete_log_group", logGroupName=live.id)
+
+    def costs(self) -> Iterator[Quantity]:
+        yield Quantity("log-gb")
+        yield Quantity("log-storage-gb")
+
+    def _adoption(self, arn: str) -> str:
+        tags = json.dumps(self.labels, sort_keys=True)
+        return f"aws logs tag-resource --resource-arn {shlex.quote(arn)} --tags {shlex.quote(tags)}"
+
+    @classmethod
+    def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
+        for group in _own(aws, stack):
+            tags = _tags(aws, group)
+            if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
+                yield tags.get("provisioner:step", "")
+
+
+def paths(stack: Stack) -> tuple[str, ...]:
+    """Give the patterns of the names a log group of the stack can have: that of its cluster, where RDS prescribes it
+    (Aurora User Guide, "Publishing database logs to Amazon CloudWatch Logs"), and those of its network."""
+    name = re.escape(stack.name)
+    return f"/aws/rds/cluster/{name}-cluster/[a-z]+", f"/aws/vpc/{name}/.+"
+
+
+def _listed(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
+    """List the groups that have the stack's name in theirs: one question for all of its own."""
+    return list(aws.items("logs.describe_log_groups", logGroupNamePattern=stack.name))
+
+
+def _own(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
+    """List those whose names are like ours; whose they are is told by their tags."""
+    like_ours = paths(stack)
+    return [
+        each
+        for each in _listed(aws, stack)
+        if any(re.fullmatch(pattern, each["logGroupName"]) for pattern in like_ours)
+    ]
+
+
+def _tags(aws: Reader, group: Mapping[str, Any]) -> dict[str, str]:
+    """Read a group's tags; ``arn`` ends in ``:*`` and names its streams, ``logGroupArn`` names the group itself."""
+    found = aws.ask("logs.list_tags_for_resource", resourceArn=group["logGroupArn"])
+    return dict(found["tags"]) if found else {}
