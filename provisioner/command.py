@@ -48,7 +48,7 @@ def plan(caller: Caller, detailed: bool, strict: bool = False, out: Path | None 
         sight = looked(session)
         planned = planning.provision(sight)
         estimate = estimated(session, sight, pricing)
-        found = checked(session, sight, planned, estimate=estimate, strict=strict)
+        found = checked(session, sight, planned, estimate=estimate, strict=strict, ours=False)
         standing = set(planning.refusals(sight, frozenset(), tearing=False))
         feasible = all(each in standing or each.where == "budget" for each in found.refusals)
         if feasible:

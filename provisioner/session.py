@@ -107,8 +107,9 @@ class Session:
         if stopwatch.taken:
             add_run(history_path(self.request.state_dir, self.request.target), self.pace, stopwatch.taken)
 
-    def flight(self, sight: Sight, planned: Sequence[Planned], whole: bool = False) -> Flight:
-        """Say what a preflight is about; with ``whole`` steps that are as declared are asked about too."""
+    def flight(self, sight: Sight, planned: Sequence[Planned], whole: bool = False, ours: bool = True) -> Flight:
+        """Say what a preflight is about; with ``whole`` steps that are as declared are asked about too, and without
+        ``ours`` another identity may be the one to make the calls."""
         forecast = self.forecast(sight, planned)
         return Flight(
             settings=self.settings,
@@ -124,6 +125,7 @@ class Session:
             expected=forecast.total if forecast else 0.0,
             expiry=self.aws.expiry,
             whole=whole,
+            ours=ours,
         )
 
     def hear(self, event: Event) -> None:
@@ -178,11 +180,14 @@ def opened(
             lock.release()
 
 
-def drafted(settings: Settings) -> list[Step]:
-    """Draw an environment as far as its file alone tells; what the region would choose is left open."""
+def drafted(settings: Settings, stack: Stack | None = None) -> list[Step]:
+    """Draw an environment as far as its file alone tells; what the region would choose is left open.
+
+    Without a ``stack`` it is that of the file, in no account.
+    """
     zones = tuple(f"{settings.region}{letter}" for letter in "abc"[: settings.network.zones])
     choices = survey.Choices(zones=zones, cidr=settings.network.cidr, version="", port=0)
-    stack = Stack(project=settings.project, environment=settings.environment, region=settings.region)
+    stack = stack or Stack(project=settings.project, environment=settings.environment, region=settings.region)
     return blueprint(settings, stack, choices)
 
 

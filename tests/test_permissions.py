@@ -1,0 +1,96 @@
+"""Who may do only what iam-policy prints gets through everything, needs all of it, and touches nothing of others."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from provisioner import iam_policy, permissions
+from provisioner.iam_policy import PURPOSES, Document
+from provisioner.kit import Stack
+from provisioner.local import ACCOUNT
+from provisioner.session import drafted
+from steps import KINDS
+from tests.hands import ENVIRONMENTS
+from tests.runs import BARE, ROOM, Asked, Purpose, Run, heard, runs
+from tests.world import World
+
+RECORD = Path(iam_policy.__file__).parent / "operations.json"
+WRITING = os.environ.get("GOLDEN") == "write"
+HERE = {"account": ACCOUNT, "region": "us-east-1"}
+
+
+def printed(world: World, purpose: Purpose) -> Document:
+    """Give the policy that iam-policy prints for the file as it is."""
+    settings = world.settings
+    stack = Stack(project=settings.project, environment=settings.environment, suffix=settings.suffix, **HERE)
+    return iam_policy.document(drafted(settings, stack), stack, (purpose,))
+
+
+@cache
+def through(environment: str) -> tuple[dict[Run, set[Asked]], dict[Run, list[str]]]:
+    """Go through everything with exactly what is printed, and tell what was asked and called, and the complaints."""
+    seen, complaints = {}, {}
+    for run in runs(environment):
+        with TemporaryDirectory() as folder:
+            world = run.begin(Path(folder))
+            if not WRITING:
+                world.cloud.permit(printed(world, run.purpose))
+            seen[run], told = heard(world, run)
+            if told:
+                complaints[run] = told
+    return seen, complaints
+
+
+def taken(seen: Mapping[Run, Iterable[Asked]]) -> dict[str, Any]:
+    """Sort what was asked and called as operations.json has it.
+
+    What no step asks is asked in every stack, but for what is asked because there is a database: that is its own.
+    """
+    bare = {(run.purpose, each.operation) for run, heard in seen.items() if run.name == BARE for each in heard}
+    rooms: dict[str, set[str]] = {purpose: set() for purpose in PURPOSES}
+    kinds: dict[str, dict[str, set[str]]] = {
+        kind: {key: set() for key in ("sought", *PURPOSES)} for kind in sorted(KINDS)
+    }
+    for run, heard in seen.items():
+        for each in heard:
+            if each.kind == ROOM and (run.purpose, each.operation) in bare:
+                rooms[run.purpose].add(each.operation)
+            else:
+                assert each.kind or each.operation.startswith("rds."), f"nobody knows for what {each.operation} is asked"
+                kinds[each.kind or "Cluster"]["sought" if each.sought else run.purpose].add(each.operation)
+    return {
+        "rooms": {purpose: sorted(found) for purpose, found in rooms.items()},
+        "kinds": {kind: {key: sorted(found) for key, found in said.items()} for kind, said in kinds.items()},
+    }
+
+
+@pytest.mark.crash
+def test_what_is_recorded_is_what_all_environments_take() -> None:
+    seen = {run: each for environment in ENVIRONMENTS for run, each in through(environment)[0].items()}
+    found = taken(seen)
+    if WRITING:
+        RECORD.write_text(written(found))
+    assert json.loads(RECORD.read_text()) == found
+
+
+def written(found: Mapping[str, Any]) -> str:
+    """Write a list a line."""
+
+    def lines(said: Mapping[str, Any], depth: int) -> str:
+        indent = "  " * depth
+        inner = (
+            f"{indent}  {json.dumps(key)}: {lines(each, depth + 1) if isinstance(each, Mapping) else json.dumps(each)}"
+            for key, each in said.items()
+        )
+        return "{\n" + ",\n".join(inner) + f"\n{indent}}}"
+
+    return lines(found, 0) + "\n"
