@@ -21,7 +21,7 @@ from provisioner.session import drafted
 from steps import KINDS
 from tests.hands import ENVIRONMENTS
 from tests.runs import BARE, ROOM, Asked, Purpose, Run, heard, runs
-from tests.world import World
+from tests.world import Moment, World
 
 RECORD = Path(iam_policy.__file__).parent / "operations.json"
 WRITING = os.environ.get("GOLDEN") == "write"
@@ -48,6 +48,66 @@ def through(environment: str) -> tuple[dict[Run, set[Asked]], dict[Run, list[str
             if told:
                 complaints[run] = told
     return seen, complaints
+
+
+def actions_of(policy: Document) -> set[str]:
+    found = [each["Action"] for each in policy["Statement"]]
+    return {action for each in found for action in ([each] if isinstance(each, str) else each)}
+
+
+def without(policy: Document, action: str) -> Document:
+    """Leave an action out of a policy."""
+    kept = []
+    for statement in policy["Statement"]:
+        listed = [statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"]
+        if remaining := [each for each in listed if each != action]:
+            kept.append({**statement, "Action": remaining})
+    return {**policy, "Statement": kept}
+
+
+def users(seen: Mapping[Run, Iterable[Asked]], purpose: Purpose) -> dict[str, list[Run]]:
+    """Name for each action the runs in which something takes it."""
+    found: dict[str, list[Run]] = defaultdict(list)
+    for run, said in seen.items():
+        taken = {
+            grant.action
+            for each in (said if run.purpose == purpose else ())
+            for grant in permissions.grants(each.operation, each.parameters)
+        }
+        for action in taken:
+            found[action].append(run)
+    return found
+
+
+def breaks(world: World, moment: Moment, run: Run, policy: Document) -> bool:
+    """Do a run with another policy from the moment before it, and see whether it comes to anything else."""
+    world.back_to(moment)
+    world.cloud.permit(policy)
+    return bool(heard(world, run)[1])
+
+
+HEAVY = [pytest.param("dev"), *(pytest.param(each, marks=pytest.mark.crash) for each in ("staging", "prod"))]
+
+
+@pytest.mark.parametrize("environment", HEAVY)
+def test_who_may_do_no_more_than_is_printed_gets_through_everything(environment: str) -> None:
+    seen, complaints = through(environment)
+    assert complaints == {}
+    assert {"plan", "provision", "teardown"} == {run.purpose for run in seen}
+
+
+@pytest.mark.parametrize("purpose", PURPOSES)
+@pytest.mark.parametrize("environment", HEAVY)
+def test_every_action_that_is_printed_is_needed(tmp_path: Path, environment: str, purpose: Purpose) -> None:
+    using = users(through(environment)[0], purpose)
+    suspects = actions_of(printed(World(tmp_path, environment), purpose))
+    assert suspects <= using.keys()
+    for number, run in enumerate(through(environment)[0]):
+        if concerned := {action for action in suspects if run in using[action]}:
+            world = run.begin(tmp_path / str(number))
+            moment, policy = world.moment(), printed(world, purpose)
+            suspects -= {action for action in concerned if breaks(world, moment, run, without(policy, action))}
+    assert suspects == set()
 
 
 def taken(seen: Mapping[Run, Iterable[Asked]]) -> dict[str, Any]:

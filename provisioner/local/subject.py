@@ -157,6 +157,8 @@ class Subject:
             return self._associated(value) if type_ == "subnet" else ""
         if type_ in PREFIXES and not value.startswith("arn:"):
             return value if value.startswith(PREFIXES[type_]) else ""
+        if type_ == "alias":
+            return value.removeprefix("alias/")
         if type_ == "key":
             return _key(self, value)
         if type_ == "role" and not value.startswith("arn:"):
