@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provisioner import prices, survey
-from provisioner.aws import Aws, Told, connect, connect_local
+from provisioner.aws import Aws, Told, connect, connect_local, partition
 from provisioner.blueprint import blueprint
 from provisioner.clock import WORKERS, Clock, RealClock
 from provisioner.config import load, page
@@ -22,6 +22,7 @@ from provisioner.errors import AwsError
 from provisioner.estimate import Forecast, Stopwatch, forecast
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
+from provisioner.local import ACCOUNT
 from provisioner.page import ConfigError
 from provisioner.plan import Planned, flagged
 from provisioner.preflight import Flight
@@ -189,6 +190,25 @@ def drafted(settings: Settings, stack: Stack | None = None) -> list[Step]:
     choices = survey.Choices(zones=zones, cidr=settings.network.cidr, version="", port=0)
     stack = stack or Stack(project=settings.project, environment=settings.environment, region=settings.region)
     return blueprint(settings, stack, choices)
+
+
+def placed(request: Request, settings: Settings, account: str = "", connect: Connect | None = None) -> Stack:
+    """Say where a stack is, with its account: the one that is given, the only one that the file allows, else on
+    ``aws`` that of the credentials. Asks AWS in that last case alone; raises AwsError then."""
+    stack = Stack(
+        project=settings.project, environment=settings.environment, suffix=settings.suffix, region=settings.region
+    )
+    only = settings.accounts[0] if settings.accounts and len(settings.accounts) == 1 else ""
+    known = account or (ACCOUNT if request.target == "local" else only)
+    if known:
+        return replace(stack, account=known, partition=partition(settings.region))
+    clock = RealClock()
+    try:
+        aws = _reached(request, settings, connect or _connected, clock, _retrying(clock, []))
+        found = survey.identify(aws.view())
+    finally:
+        clock.stopped.set()
+    return replace(stack, account=found.account, partition=found.partition)
 
 
 def price_lists(request: Request, regions: Collection[str], connect: Connect | None = None) -> dict[str, Prices]:

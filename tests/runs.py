@@ -73,7 +73,7 @@ class Overheard(Watched):
 
 
 def _asker() -> tuple[str, bool]:
-    """Tell which kind of step asks, and whether only in search of what is left: of all that are at work the outermost."""
+    """Tell which kind of step asks, and whether only in search of what is left: the outermost of those at work."""
     found, frame = (ROOM, False), sys._getframe()
     while (frame := frame.f_back) is not None:  # type: ignore[assignment]
         names = frame.f_locals
@@ -150,7 +150,9 @@ def _checked(world: World, session: Session, sight: Any, ours: bool = True) -> C
     yield from (*sight.failures, *plan.refusals(sight, frozenset(), tearing=False))
     cache = world.request.state_dir / prices.CACHE
     cache.unlink(missing_ok=True)
-    asked = prices.asked(session.aws.view(), world.settings.region, prices.usual(), world.request.state_dir, world.clock)
+    asked = prices.asked(
+        session.aws.view(), world.settings.region, prices.usual(), world.request.state_dir, world.clock
+    )
     if (found := asked()).source != "api":
         yield found
     if not sight.failures:

@@ -33,6 +33,7 @@ LAYERS = (
     {"provisioner.blueprint", "provisioner.report", "provisioner.plan_text", "provisioner.drawing"}
     | {"provisioner.preflight"},
     {"provisioner.access", "provisioner.caution", "provisioner.quotas"},
+    {"provisioner.iam_policy"},
     {"provisioner.survey", "provisioner.estimate", "provisioner.plan_file", "provisioner.drift", "provisioner.schema"},
     {"provisioner.plan", "provisioner.cost"},
     {"provisioner.engine"},
@@ -45,7 +46,7 @@ LAYERS = (
     {"provisioner.decide", "provisioner.prices", "provisioner.page", "provisioner.asking"},
     {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
-    {"provisioner.terms"},
+    {"provisioner.terms", "provisioner.permissions"},
     {"provisioner"},
 )
 """From what knows most to what knows nothing: a module knows only those below it."""
@@ -160,8 +161,9 @@ def test_the_state_knows_nothing_of_the_provisioner(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCT if within(name, "provisioner.local")])
-def test_the_embedded_cloud_knows_the_clock_and_itself_only(name: str) -> None:
-    assert all(each == "provisioner.clock" or within(each, "provisioner.local") for each in ours(name))
+def test_the_embedded_cloud_knows_the_clock_the_permissions_and_itself_only(name: str) -> None:
+    known = ("provisioner.clock", "provisioner.permissions")
+    assert all(each in known or within(each, "provisioner.local") for each in ours(name))
 
 
 @pytest.mark.parametrize("package", OWNERS)

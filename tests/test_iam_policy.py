@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 from collections.abc import Iterator
@@ -90,8 +89,10 @@ def test_no_tag_is_left_unused_that_aws_would_judge_by() -> None:
         for operation, grant, target in grants()
         if target.scope in ("named", "any")
         and not operation.partition(".")[2].startswith(("describe_", "list_", "get_", "head_", "simulate_"))
-        and any("aws:ResourceTag/${TagKey}" in KNOWN["resources"][f"{grant.action.partition(':')[0]}:{type_}"]["keys"]
-                for type_ in (types(grant, target) if target.type else ()))
+        and any(
+            "aws:ResourceTag/${TagKey}" in KNOWN["resources"][f"{grant.action.partition(':')[0]}:{type_}"]["keys"]
+            for type_ in (types(grant, target) if target.type else ())
+        )
     }
     assert {action for action in loose if not action.startswith("s3:")} == {
         # A key of the user's own carries no tag of ours: it is bound to the service that uses it.

@@ -115,17 +115,17 @@ def taken(seen: Mapping[Run, Iterable[Asked]]) -> dict[str, Any]:
 
     What no step asks is asked in every stack, but for what is asked because there is a database: that is its own.
     """
-    bare = {(run.purpose, each.operation) for run, heard in seen.items() if run.name == BARE for each in heard}
+    bare = {(run.purpose, each.operation) for run, said in seen.items() if run.name == BARE for each in said}
     rooms: dict[str, set[str]] = {purpose: set() for purpose in PURPOSES}
     kinds: dict[str, dict[str, set[str]]] = {
         kind: {key: set() for key in ("sought", *PURPOSES)} for kind in sorted(KINDS)
     }
-    for run, heard in seen.items():
-        for each in heard:
+    for run, said in seen.items():
+        for each in said:
             if each.kind == ROOM and (run.purpose, each.operation) in bare:
                 rooms[run.purpose].add(each.operation)
             else:
-                assert each.kind or each.operation.startswith("rds."), f"nobody knows for what {each.operation} is asked"
+                assert each.kind or each.operation.startswith("rds."), f"for whom is {each.operation} asked?"
                 kinds[each.kind or "Cluster"]["sought" if each.sought else run.purpose].add(each.operation)
     return {
         "rooms": {purpose: sorted(found) for purpose, found in rooms.items()},

@@ -15,7 +15,6 @@ from typing import Any
 
 import moto.backends
 
-
 _KEY = re.compile(r"Credential=([^/]+)/")
 
 

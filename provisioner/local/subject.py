@@ -95,7 +95,9 @@ class Subject:
         """The tags that the request gives."""
         matches = (_TAG.fullmatch(key) for key in self.ask.form)
         found = {
-            self.ask.form[match[0]]: self.ask.form.get(f"{match[1]}.Value", "") for match in matches if match is not None
+            self.ask.form[match[0]]: self.ask.form.get(f"{match[1]}.Value", "")
+            for match in matches
+            if match is not None
         }
         with suppress(ElementTree.ParseError):
             for element in ElementTree.fromstring(self.ask.body).iter() if self.ask.body[:1] == b"<" else ():
@@ -162,7 +164,7 @@ class Subject:
         if type_ == "key":
             return _key(self, value)
         if type_ == "role" and not value.startswith("arn:"):
-            path = self.parameters.get("Path") or _role(self, value).path
+            path = self.parameters.get("Path") or getattr(_role(self, value), "path", "/")
             return f"{str(path).lstrip('/')}{value}"
         return value.removesuffix(":*")
 
@@ -208,16 +210,7 @@ def _key(subject: Subject, value: str) -> str:
 
 def _role(subject: Subject, name: str) -> Any:
     backends: Any = moto.backends.get_backend("iam")
-    return next(
-        (role for role in backends[subject.ask.account]["aws"].roles.values() if role.name == name), _NO_ROLE
-    )
-
-
-class _NO_ROLE:  # noqa: N801
-    """What an unknown role has."""
-
-    path = "/"
-    tags: tuple[Any, ...] = ()
+    return next((role for role in backends[subject.ask.account]["aws"].roles.values() if role.name == name), None)
 
 
 _KEPT: Mapping[str, Any] = {
@@ -226,7 +219,7 @@ _KEPT: Mapping[str, Any] = {
     "kms": lambda subject, arn, name: subject.ask.moto("kms").list_resource_tags(name.partition("/")[2])["Tags"],
     "logs": lambda subject, arn, name: subject.ask.moto("logs").list_tags_for_resource(arn),
     "sns": lambda subject, arn, name: subject.ask.moto("sns").topics[arn]._tags,
-    "iam": lambda subject, arn, name: _role(subject, name.rpartition("/")[2]).tags,
+    "iam": lambda subject, arn, name: getattr(_role(subject, name.rpartition("/")[2]), "tags", ()),
     "backup": lambda subject, arn, name: subject.ask.moto("backup").list_tags(arn),
 }
 """Where moto keeps the tags of a service's resources."""
