@@ -23,6 +23,9 @@ Purpose = Literal["plan", "provision", "teardown"]
 PURPOSES: tuple[Purpose, ...] = ("plan", "provision", "teardown")
 LIMIT = 6144
 """Characters of a managed policy, white space not counted. IAM User Guide, "IAM and AWS STS quotas"."""
+STRICT = frozenset({"ours", "retagged", "born"})
+"""Words that bind a resource at least as well as any other would: what has no tag yet is not ours, and nothing is born
+but by a creation that is allowed."""
 _TYPED = re.compile(r"(arn:[^:]*:[^:]*:[^:]*:[^:]*:)([a-z-]+)([:/].*)")
 Document = dict[str, Any]
 Values = tuple[tuple[str, str], ...]
@@ -35,8 +38,6 @@ class _Bound:
     service: str
     scope: str
     values: Values
-    resources: tuple[str, ...] = ()
-    """Set where the actions may not be mixed with those on other resources."""
 
 
 @cache
@@ -134,10 +135,8 @@ def _placed(
     place = {"region": stack.region, "account": stack.account, "stack": stack.name}
     values = tuple((key, value.format(**place)) for key, value in target.values)
     resources = frozenset(arns(target, stack, {step.label for step in steps}))
-    if resources == {"*"} and not SCOPES[scope]:
-        return _Bound("", scope, values), resources
-    apart = scope == "named"
-    return _Bound(action.partition(":")[0], scope, values, tuple(sorted(resources)) if apart else ()), resources
+    everywhere = resources == {"*"} and not SCOPES[scope]
+    return _Bound("" if everywhere else action.partition(":")[0], scope, values), resources
 
 
 def _loosen(granted: Mapping[_Bound, defaultdict[str, set[str]]]) -> None:
@@ -160,15 +159,17 @@ def _creators(operations: Iterable[str]) -> Iterator[str]:
 def _statements(
     granted: Mapping[_Bound, Mapping[str, set[str]]], stack: Stack, creators: Sequence[str]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Write one statement for all that is bound alike; values of the same condition on the same actions are joined."""
+    """Write one statement for what is bound alike; values of the same condition on the same actions are joined."""
+    known: defaultdict[str, set[str]] = defaultdict(set)
+    for said in granted.values():
+        for action, resources in said.items():
+            known[action] |= resources
     joined: defaultdict[tuple[Any, ...], list[Values]] = defaultdict(list)
     for bound, said in sorted(granted.items()):
-        actions = tuple(sorted(action for action, resources in said.items() if resources))
-        resources = tuple(sorted(set().union(*said.values())))
-        if actions:
-            joined[bound.service, bound.scope, actions, resources, tuple(key for key, _ in bound.values)].append(
-                bound.values
-            )
+        for group in _groups(bound, said, known):
+            resources = tuple(_shortened(bound, group, known))
+            keys = tuple(key for key, _ in bound.values)
+            joined[bound.service, bound.scope, tuple(sorted(group)), resources, keys].append(bound.values)
     numbers: defaultdict[str, int] = defaultdict(int)
     for (service, scope, actions, resources, keys), values in joined.items():
         sid = f"{service.replace('-', '').capitalize()}{scope.capitalize()}"
@@ -178,26 +179,52 @@ def _statements(
             conditions[operator][key] = _flat(creators) if key == CREATE_ACTION else stack.name
         for position, key in enumerate(keys):
             conditions["StringEquals"][key] = _flat(sorted({each[position][1] for each in values}))
-        condition = {"Condition": {operator: conditions[operator] for operator in sorted(conditions)}}
-        yield (
-            f"{sid}{numbers[sid] if numbers[sid] > 1 else ''}",
-            {
-                "Effect": "Allow",
-                "Action": _flat(actions),
-                "Resource": _flat(_shortened(resources)),
-                **(condition if conditions else {}),
-            },
+        allowed = {"Effect": "Allow", "Action": _flat(actions), "Resource": _flat(resources)}
+        bounds = (
+            {"Condition": {operator: conditions[operator] for operator in sorted(conditions)}} if conditions else {}
         )
+        yield f"{sid}{numbers[sid] if numbers[sid] > 1 else ''}", {**allowed, **bounds}
 
 
-def _shortened(resources: Iterable[str]) -> list[str]:
+def _groups(
+    bound: _Bound, said: Mapping[str, set[str]], known: Mapping[str, set[str]]
+) -> Iterator[Mapping[str, set[str]]]:
+    """Gather the actions that may stand in one statement, on the resources of all of them.
+
+    No action may get by the others what it is bound to otherwise: CreateSubnet makes a subnet that the request tags,
+    but only in a network that is tagged already.
+    """
+    groups: list[dict[str, set[str]]] = []
+    for action, resources in sorted(said.items()):
+        if resources:
+            fitting = (each for each in groups if _fit(bound, {**each, action: resources}, known))
+            group = next(fitting, None)
+            if group is None:
+                groups.append(group := {})
+            group[action] = resources
+    yield from groups
+
+
+def _fit(bound: _Bound, group: Mapping[str, set[str]], known: Mapping[str, set[str]]) -> bool:
+    union = set().union(*group.values())
+    if not SCOPES[bound.scope] and bound.scope != "any":
+        return all(resources == union for resources in group.values())
+    return bound.scope in STRICT or all(known[action] & union <= group[action] for action in group)
+
+
+def _shortened(bound: _Bound, group: Mapping[str, set[str]], known: Mapping[str, set[str]]) -> list[str]:
     """Join resources that differ in their type alone: of which types an action is, the action itself says."""
-    alike: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for resource in resources:
+    alike: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for resource in sorted(set().union(*group.values())):
         typed = _TYPED.fullmatch(resource)
         stem, type_, name = typed.groups() if typed else (resource, "", "")
-        alike[stem, name].append(type_)
-    return sorted(f"{stem}{'*' if len(types) > 1 else types[0]}{name}" for (stem, name), types in alike.items())
+        alike[stem, name].add(type_)
+    others = {each for action in group for each in known[action] - group[action]}
+    found = []
+    for (stem, name), types in alike.items():
+        otherwise = bound.scope not in STRICT and any(each.startswith(stem) and each.endswith(name) for each in others)
+        found += [f"{stem}*{name}"] if len(types) > 1 and not otherwise else [f"{stem}{type_}{name}" for type_ in types]
+    return sorted(found)
 
 
 def _flat(values: Sequence[str]) -> str | list[str]:

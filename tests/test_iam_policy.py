@@ -143,7 +143,7 @@ def test_a_policy_is_printed_as_agreed(environment: str, purpose: Purpose) -> No
 def test_a_policy_allows_no_more_than_it_has_to(environment: str, purpose: Purpose) -> None:
     printed = document(environment, purpose)
     assert policy.read(printed)
-    assert iam_policy.size(printed) <= iam_policy.LIMIT
+    assert all(iam_policy.size(part) <= iam_policy.LIMIT for part in iam_policy.parts(printed))
     assert len({each["Sid"] for each in printed["Statement"]}) == len(printed["Statement"])
     for statement in printed["Statement"]:
         actions = listed(statement["Action"])
@@ -237,6 +237,24 @@ def test_what_is_tagged_as_another_stack_s_is_not_touched(action: str, resource:
 def test_what_has_another_name_place_or_account_is_not_touched_whatever_its_tags(action: str, resource: str) -> None:
     tags = {"aws_ResourceTag": "acme-prod", "aws_RequestTag": "acme-prod"}
     assert not allowed("prod", action, resource, **tags)
+
+
+@EACH
+def test_no_action_gets_by_another_s_statement_what_it_is_bound_to_otherwise(environment: str) -> None:
+    statements = policy.read(document(environment, *PURPOSES))
+    named = {action for statement in statements for action in statement.actions}
+    stack = Stack(project="acme", environment=environment, account=ACCOUNT, region="us-east-1")
+    asked = {permissions.REQUEST_TAG: [stack.name], permissions.CREATE_ACTION: ["CreateVpc"]}
+    bound = {(grant.action, target) for _, grant, target in grants() if target.scope == "ours"} - {
+        # The default group has no tag.
+        (grant.action, target)
+        for _, grant, target in grants()
+        if target.type == "security-group" and "Revoke" in grant.action
+    }
+    assert bound
+    for action, target in bound:
+        for arn in iam_policy.arns(target, stack) if action in named else ():
+            assert policy.decide(statements, action, arn, asked).word != "allowed", (action, arn)
 
 
 def test_nothing_is_taken_from_another_stack_by_tagging_it() -> None:
