@@ -138,6 +138,12 @@ def _existing(region: str) -> None:
         raise AwsError(f"region {region}", "UnknownRegion", f"there is no such region{near}", Verdict.FATAL)
 
 
+def partition(region: str) -> str:
+    """Name the partition of a region, ``aws-cn`` for Beijing; ``aws`` for one that botocore does not know."""
+    partitions = Loader().load_data("partitions")["partitions"]
+    return next((str(each["id"]) for each in partitions if region in each["regions"]), "aws")
+
+
 class Forbidden(AwsError, Denied):
     """AWS does not let these credentials do what they are good for otherwise."""
 

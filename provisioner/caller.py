@@ -157,11 +157,12 @@ def checked(
     strict: bool = False,
     unchecked: bool = False,
     whole: bool = False,
+    ours: bool = True,
 ) -> Findings:
     """Say all that is against a provision: what stands in its place or would be lost, what AWS would refuse, the cost.
 
-    ``unchecked`` does not ask AWS, ``whole`` asks about steps that are as declared too; with ``strict`` every warning
-    is a refusal.
+    ``unchecked`` does not ask AWS, ``whole`` asks about steps that are as declared too, and without ``ours`` another
+    identity may carry it out; with ``strict`` every warning is a refusal.
     """
     found = Findings()
     if estimate is not None:
@@ -171,7 +172,7 @@ def checked(
     if unchecked:
         found += Findings(refusals=session.choices.objections)
     else:
-        found += preflight.findings(session.flight(sight, planned, whole))
+        found += preflight.findings(session.flight(sight, planned, whole, ours))
     line = page(session.request.config_dir, session.request.environment).line
     standing = Findings(refusals=tuple(planning.refusals(sight, flags, tearing=False)))
     found = standing + found.ordered(line)

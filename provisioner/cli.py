@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from provisioner.session import Connect
 
 
+_QUIET: Mapping[str, Any] = {"as_json": False, "log_format": None, "verbose": 0}
+"""What is given to a command that has one form and writes no log."""
+
+
 @dataclass(frozen=True)
 class _Invocation:
     """What a command knows of the line it was called with."""
@@ -145,6 +149,34 @@ def cost(environments: tuple[str, ...], **given: Any) -> int:
     from provisioner import command
 
     return command.cost(_caller({**given, "environment": "", "log_format": None, "verbose": 0}), environments)
+
+
+@provisioner.command("iam-policy")
+@click.argument("environment", metavar="ENV")
+@options.suffix
+@options.target
+@options.config_dir
+@click.option(
+    "--for",
+    "purpose",
+    type=click.Choice(["plan", "provision", "teardown"]),
+    help="What it has to suffice for.  [default: provision]",
+)
+@click.option("--boundary", is_flag=True, help="All of these together: the most that a role for this stack ever needs.")
+@click.option("--account", type=options.ACCOUNT, default="", help="The account it is for, where nobody is to be asked.")
+@click.option("--part", type=click.IntRange(1), metavar="N", help="One of several, where IAM takes no policy as long.")
+def iam_policy(purpose: str | None, boundary: bool, account: str, part: int | None, **given: Any) -> int:
+    """Print the smallest IAM policy that lets an environment be planned, provisioned or torn down.
+
+    The account is --account, the only one that the file allows, the embedded cloud's, or with --target aws that of the
+    credentials.
+    """
+    from provisioner import command
+
+    if boundary and purpose:
+        raise click.UsageError("--boundary is for all purposes; give it without --for")
+    purposes: Any = ["plan", "provision", "teardown"] if boundary else [purpose or "provision"]
+    return command.iam_policy(_caller({**given, **_QUIET}), purposes, account, part)
 
 
 @provisioner.command()

@@ -5,7 +5,9 @@ What they print is made elsewhere. The commands that change something are in ``r
 
 from __future__ import annotations
 
+import json
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 from provisioner import bill, config, drawing, notice, plan_file, report
 from provisioner import drift as drifting
 from provisioner import graph as edges
+from provisioner import iam_policy as policies
 from provisioner import plan as planning
 from provisioner.caller import (
     Caller,
@@ -28,11 +31,11 @@ from provisioner.caller import (
     where,
     with_cost,
 )
-from provisioner.errors import LOCKED_OUT
+from provisioner.errors import LOCKED_OUT, AwsError
 from provisioner.exits import DONE, FAILED, REFUSED, USAGE, Stop
 from provisioner.plan import Planned
 from provisioner.plan_text import plan_json, plan_text
-from provisioner.session import Session, drafted, price_lists
+from provisioner.session import Session, drafted, placed, price_lists
 from provisioner.words import joined
 
 
@@ -48,7 +51,7 @@ def plan(caller: Caller, detailed: bool, strict: bool = False, out: Path | None 
         sight = looked(session)
         planned = planning.provision(sight)
         estimate = estimated(session, sight, pricing)
-        found = checked(session, sight, planned, estimate=estimate, strict=strict)
+        found = checked(session, sight, planned, estimate=estimate, strict=strict, ours=False)
         standing = set(planning.refusals(sight, frozenset(), tearing=False))
         feasible = all(each in standing or each.where == "budget" for each in found.refusals)
         if feasible:
@@ -113,6 +116,31 @@ def cost(caller: Caller, environments: Sequence[str]) -> int:
     prices = price_lists(caller.request, {each.region for each in files.values()}, caller.connect)
     compared = [bill.compare(name, drafted(each), prices[each.region]) for name, each in files.items()]
     caller.tell(bill.comparison_json(compared), lambda: bill.comparison_text(compared))
+    return DONE
+
+
+def iam_policy(caller: Caller, purposes: Sequence[policies.Purpose], account: str = "", part: int | None = None) -> int:
+    """Print the smallest policy that suffices for some purposes, or one part of it; looks at the file only, unless
+    AWS has to say which account this is."""
+    request = caller.request
+    settings = config.load(request.config_dir, request.environment, request.suffix)
+    if account and settings.accounts is not None and account not in settings.accounts:
+        what = f"{caller.file} allows {', '.join(settings.accounts)} and not account {account}"
+        raise Stop(USAGE, "usage", what, "give an account it allows, or add this one there")
+    try:
+        stack = placed(request, settings, account, caller.connect)
+    except AwsError as error:
+        remedy = f"say which account it is for, --account 123456789012, or {error.remedy.partition(', then run')[0]}"
+        raise Stop(FAILED, error.code, str(error), remedy) from error
+    whole = policies.document(drafted(settings, stack), stack, purposes)
+    parts = policies.parts(whole)
+    if part is not None and part > len(parts):
+        what = f"there is no part {part}: all of the policy is in {'one' if len(parts) == 1 else len(parts)}"
+        raise Stop(USAGE, "usage", what, f"give --part 1{f' to {len(parts)}' if len(parts) > 1 else ''}, or none")
+    caller.say(json.dumps(parts[part - 1] if part else whole, indent=2))
+    if part is None and len(parts) > 1:
+        size = f"it has {policies.size(whole)} characters without white space, and a managed policy takes"
+        print(f"note: {size} {policies.LIMIT}: print it in {len(parts)} parts, --part 1 and so on", file=sys.stderr)
     return DONE
 
 

@@ -18,6 +18,19 @@ def together(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return decorate
 
 
+class _Account(click.ParamType[str]):
+    """The 12 digits of an account."""
+
+    name = "ID"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value and not (len(value) == 12 and value.isascii() and value.isdigit()):
+            self.fail(f"{value[:40]!r} is no account: an account has 12 digits", param, ctx)
+        return value
+
+
+ACCOUNT = _Account()
+
 config_dir = click.option(
     "--config-dir",
     type=click.Path(path_type=Path),

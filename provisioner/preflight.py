@@ -45,6 +45,8 @@ class Flight:
     """When the credentials end, in seconds since the epoch; ``None`` where they renew themselves or do not tell."""
     whole: bool = False
     """Whether steps that are as declared are asked about too."""
+    ours: bool = True
+    """Whether it is this identity that would make the calls; a plan may be for another to carry out."""
 
     @property
     def ahead(self) -> dict[str, Step]:
@@ -118,7 +120,7 @@ def sources(flight: Flight, asking: Asking) -> Iterator[Check]:
     yield from quotas.checks(asking, flight.adding, flight.stack.region)
     if flight.ahead:
         yield access.lasts(flight.expiry, flight.expected, flight.now)
-    yield access.is_allowed(flight.aws, flight.calls, flight.identity, flight.stack)
+    yield access.is_allowed(flight.aws, flight.calls, flight.identity, flight.stack, flight.ours)
 
 
 def findings(flight: Flight) -> Findings:
@@ -126,7 +128,7 @@ def findings(flight: Flight) -> Findings:
     asking = Asking(flight.aws, flight.workers)
     found = made(asking, sources(flight, asking))
     if any(each.operation == access.SIMULATION for each in found.skipped):
-        found += made(asking, access.dry_runs(flight.aws, flight.calls))
+        found += made(asking, access.dry_runs(flight.aws, flight.calls, flight.ours))
     return found
 
 

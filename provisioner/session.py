@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provisioner import prices, survey
-from provisioner.aws import Aws, Told, connect, connect_local
+from provisioner.aws import Aws, Told, connect, connect_local, partition
 from provisioner.blueprint import blueprint
 from provisioner.clock import WORKERS, Clock, RealClock
 from provisioner.config import load, page
@@ -22,6 +22,7 @@ from provisioner.errors import AwsError
 from provisioner.estimate import Forecast, Stopwatch, forecast
 from provisioner.events import Event, Listener
 from provisioner.kit import Stack, Step
+from provisioner.local import ACCOUNT
 from provisioner.page import ConfigError
 from provisioner.plan import Planned, flagged
 from provisioner.preflight import Flight
@@ -107,8 +108,9 @@ class Session:
         if stopwatch.taken:
             add_run(history_path(self.request.state_dir, self.request.target), self.pace, stopwatch.taken)
 
-    def flight(self, sight: Sight, planned: Sequence[Planned], whole: bool = False) -> Flight:
-        """Say what a preflight is about; with ``whole`` steps that are as declared are asked about too."""
+    def flight(self, sight: Sight, planned: Sequence[Planned], whole: bool = False, ours: bool = True) -> Flight:
+        """Say what a preflight is about; with ``whole`` steps that are as declared are asked about too, and without
+        ``ours`` another identity may be the one to make the calls."""
         forecast = self.forecast(sight, planned)
         return Flight(
             settings=self.settings,
@@ -124,6 +126,7 @@ class Session:
             expected=forecast.total if forecast else 0.0,
             expiry=self.aws.expiry,
             whole=whole,
+            ours=ours,
         )
 
     def hear(self, event: Event) -> None:
@@ -178,12 +181,34 @@ def opened(
             lock.release()
 
 
-def drafted(settings: Settings) -> list[Step]:
-    """Draw an environment as far as its file alone tells; what the region would choose is left open."""
+def drafted(settings: Settings, stack: Stack | None = None) -> list[Step]:
+    """Draw an environment as far as its file alone tells; what the region would choose is left open.
+
+    Without a ``stack`` it is that of the file, in no account.
+    """
     zones = tuple(f"{settings.region}{letter}" for letter in "abc"[: settings.network.zones])
     choices = survey.Choices(zones=zones, cidr=settings.network.cidr, version="", port=0)
-    stack = Stack(project=settings.project, environment=settings.environment, region=settings.region)
+    stack = stack or Stack(project=settings.project, environment=settings.environment, region=settings.region)
     return blueprint(settings, stack, choices)
+
+
+def placed(request: Request, settings: Settings, account: str = "", connect: Connect | None = None) -> Stack:
+    """Say where a stack is, with its account: the one that is given, the only one that the file allows, else on
+    ``aws`` that of the credentials. Asks AWS in that last case alone; raises AwsError then."""
+    stack = Stack(
+        project=settings.project, environment=settings.environment, suffix=settings.suffix, region=settings.region
+    )
+    only = settings.accounts[0] if settings.accounts and len(settings.accounts) == 1 else ""
+    known = account or (ACCOUNT if request.target == "local" else only)
+    if known:
+        return replace(stack, account=known, partition=partition(settings.region))
+    clock = RealClock()
+    try:
+        aws = _reached(request, settings, connect or _connected, clock, _retrying(clock, []))
+        found = survey.identify(aws.view())
+    finally:
+        clock.stopped.set()
+    return replace(stack, account=found.account, partition=found.partition)
 
 
 def price_lists(request: Request, regions: Collection[str], connect: Connect | None = None) -> dict[str, Prices]:

@@ -33,6 +33,7 @@ LAYERS = (
     {"provisioner.blueprint", "provisioner.report", "provisioner.plan_text", "provisioner.drawing"}
     | {"provisioner.preflight"},
     {"provisioner.access", "provisioner.caution", "provisioner.quotas"},
+    {"provisioner.iam_policy"},
     {"provisioner.survey", "provisioner.estimate", "provisioner.plan_file", "provisioner.drift", "provisioner.schema"},
     {"provisioner.plan", "provisioner.cost"},
     {"provisioner.engine"},
@@ -47,7 +48,7 @@ LAYERS = (
     {"provisioner.changes", "provisioner.graph", "provisioner.retry", "provisioner.lifetime", "provisioner.local"}
     | {"provisioner.border"},
     {"provisioner.kit", "provisioner.errors", "provisioner.events", "provisioner.clock", "provisioner.words"},
-    {"provisioner.terms", "provisioner.redaction"},
+    {"provisioner.terms", "provisioner.redaction", "provisioner.permissions"},
     {"provisioner"},
 )
 """From what knows most to what knows nothing: a module knows only those below it."""
@@ -166,10 +167,11 @@ def test_the_state_knows_nothing_of_the_provisioner(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in PRODUCT if within(name, "provisioner.local")])
-def test_the_embedded_cloud_knows_the_clock_how_files_are_kept_private_and_itself_only(name: str) -> None:
-    assert all(
-        each in ("provisioner.clock", "state.private") or within(each, "provisioner.local") for each in ours(name)
-    )
+def test_the_embedded_cloud_knows_the_clock_the_permissions_how_files_are_kept_private_and_itself_only(
+    name: str,
+) -> None:
+    known = ("provisioner.clock", "provisioner.permissions", "state.private")
+    assert all(each in known or within(each, "provisioner.local") for each in ours(name))
 
 
 @pytest.mark.parametrize("package", OWNERS)

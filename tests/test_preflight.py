@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import access, plan, preflight, quotas
+from provisioner import access, permissions, plan, preflight, quotas
 from provisioner.asking import Asking
 from provisioner.aws import _expiry
 from provisioner.kit import Call, Live, Stack
@@ -251,18 +250,17 @@ def test_the_policies_of_whoever_we_are_are_asked(arn: str, principal: str | Non
 
 
 def test_every_call_of_a_step_has_its_permissions_in_the_table() -> None:
-    known = access.recorded()["operations"]
     reading = ("describe_", "list_", "get_", "head_", "simulate_")
     named = {operation for operation, where in OPERATIONS if where.startswith("steps")}
     changing = {each for each in named if not each.partition(".")[2].startswith(reading)}
-    assert changing <= known.keys()
+    assert changing <= set(permissions.operations())
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_every_call_of_a_plan_has_its_permissions_in_the_table(tmp_path: Path, environment: str) -> None:
     world = World(tmp_path, environment)
     called = {call.operation for each in plan.provision(world.look()) for call in each.calls}
-    assert called <= access.recorded()["operations"].keys()
+    assert called <= set(permissions.operations())
 
 
 # Credentials.
@@ -403,7 +401,8 @@ def test_strict_makes_refusals_of_warnings_and_leaves_what_was_skipped() -> None
     assert {each.severity for each in found.refusals} == {"refusal"}
 
 
-def test_the_table_of_permissions_says_where_it_is_from() -> None:
-    table = json.loads((Path(access.__file__).parent / "permissions.json").read_text())
+@pytest.mark.parametrize("service", permissions.sources())
+def test_the_table_of_permissions_says_where_it_is_from(service: str) -> None:
+    table = permissions.sources()[service]
     assert table["date"]
     assert "Service Authorization Reference" in table["source"]

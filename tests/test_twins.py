@@ -21,14 +21,14 @@ TWICE = {"ec2.create_vpc": "Vpc", "ec2.create_internet_gateway": "InternetGatewa
 EACH = pytest.mark.parametrize("operation", TWICE)
 
 
-def beginning(folder: Path) -> World:
+def beginning(folder: Path, environment: str = "staging") -> World:
     """Give an account in which nothing stands and reads lag, and in which AWS's default keys are there already."""
-    world = standing(folder, "staging")
+    world = standing(folder, environment)
     world.teardown(flags=frozenset(plan.FLAGS))
     world.lose_state()
     world.cloud.switch(Faults(lag=LAG))
     world.request = type(world.request)(
-        environment="staging", config_dir=world.request.config_dir, state_dir=folder, window=WINDOW
+        environment=environment, config_dir=world.request.config_dir, state_dir=folder, window=WINDOW
     )
     return world
 

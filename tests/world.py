@@ -235,7 +235,8 @@ class _Wires:
     cloud: Cloud
     """That of the world that uses them now."""
 
-    def __init__(self) -> None:
+    def __init__(self, key: str = "embedded") -> None:
+        self._key = key
         self._clients: dict[tuple[str, str], Any] = {}
         self._counting: dict[tuple[str, str], Callable[..., None]] = {}
 
@@ -245,7 +246,7 @@ class _Wires:
     def client(self, world: World, service: str) -> Any:
         self.cloud, key = world.cloud, (service, world.settings.region)
         if key not in self._clients:
-            made = wire.isolated_session(world.settings.region).client(service, **wire.client_options())
+            made = wire.isolated_session(world.settings.region, self._key).client(service, **wire.client_options())
             current: Any = self
             self._clients[key] = wire.plug(made, current)
         return self._clients[key]
@@ -259,4 +260,4 @@ class _Wires:
         return client
 
 
-_OURS, _FOREIGN = _Wires(), _Wires()
+_OURS, _FOREIGN = _Wires(), _Wires("stranger")

@@ -38,6 +38,7 @@ from moto.sts.responses import TokenResponse
 from werkzeug.exceptions import HTTPException
 
 from provisioner.local import (
+    ACCOUNT,
     access,
     backup,
     contents,
@@ -60,12 +61,12 @@ from provisioner.local.lag import Past
 from provisioner.local.protocol import refused
 from provisioner.local.rules import EVERY, After, Ask, Before, Refusal, Reply
 
-ACCOUNT = "123456789012"
-"""The account everything belongs to; moto's default."""
 FAULTS = "/provisioner/faults"
 """Where faults are switched on and told."""
 QUOTAS, WRECKS = "/provisioner/quotas", "/provisioner/wrecks"
 """Where limits are set, by quota, and where the next newborns are doomed, by kind."""
+POLICY = "/provisioner/policy"
+"""Where a policy is put in force for an access key."""
 DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
 """Where actions are denied, and where names of buckets are taken by other accounts."""
 
@@ -201,6 +202,15 @@ class Cloud:
             self._changes += 1
             access.deny(self._memory, actions)
 
+    def permit(self, policy: Mapping[str, Any] | None, key: str = access.OURS) -> None:
+        """Allow an access key exactly what this policy allows, until the next reset; ``None`` allows everything again.
+
+        Raises ValueError for what is no policy, or is not understood whole.
+        """
+        with self._lock:
+            self._changes += 1
+            access.permit(self._memory, policy, key)
+
     def occupy(self, buckets: Sequence[str]) -> None:
         """Let buckets of these names belong to other accounts until the next reset."""
         with self._lock:
@@ -304,6 +314,10 @@ def _deny(cloud: Cloud, ask: Ask) -> Reply:
     return _ordered(ask, cloud.deny)
 
 
+def _permit(cloud: Cloud, ask: Ask) -> Reply:
+    return _ordered(ask, cloud.permit)
+
+
 def _occupy(cloud: Cloud, ask: Ask) -> Reply:
     return _ordered(ask, cloud.occupy)
 
@@ -328,6 +342,7 @@ _ADMINISTERING: dict[tuple[str, str], Callable[[Cloud, Ask], Reply]] = {
     ("POST", WRECKS): _doom,
     ("POST", DENIALS): _deny,
     ("POST", STRANGERS): _occupy,
+    ("POST", POLICY): _permit,
 }
 """What is asked of the cloud itself and not of AWS; these requests are not signed."""
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import moto.backends
 
+_KEY = re.compile(r"Credential=([^/]+)/")
+
 
 class Refusal(Exception):
     """What AWS says instead of doing it."""
@@ -81,6 +83,12 @@ class Ask:
         if self.action:
             return self.flag("DryRun") or self.action.startswith(("Describe", "Get", "List", "Search", "Simulate"))
         return self.environ["REQUEST_METHOD"] in ("GET", "HEAD")
+
+    @property
+    def key(self) -> str:
+        """The access key that it is signed with, "" if it is not signed."""
+        signed = _KEY.search(self.environ.get("HTTP_AUTHORIZATION") or "")
+        return signed[1] if signed else self.query.get("X-Amz-Credential", "").partition("/")[0]
 
     def flag(self, name: str) -> bool:
         return self.get(name).lower() == "true"

@@ -27,8 +27,8 @@ ENDPOINT = "http://127.0.0.1:1"
 """The discard port of this machine: what is plugged in and fails to be answered cannot get out."""
 
 
-def isolated_session(region: str) -> boto3.Session:
-    """Give a session with dummy keys that reads no environment variable, profile or configuration file.
+def isolated_session(region: str, key: str = "embedded") -> boto3.Session:
+    """Give a session with a dummy access key that reads no environment variable, profile or configuration file.
 
     Every setting botocore could look up outside is a constant: its default, and no file.
     """
@@ -38,7 +38,7 @@ def isolated_session(region: str) -> boto3.Session:
     session = botocore.session.Session()
     store = ConfigValueStore({name: ConstantProvider(value) for name, value in constants.items()})
     session.register_component("config_store", store)
-    return boto3.Session("embedded", "embedded", region_name=region, botocore_session=session)
+    return boto3.Session(key, "embedded", region_name=region, botocore_session=session)
 
 
 def client_options(endpoint: str = ENDPOINT) -> dict[str, Any]:

@@ -1,0 +1,266 @@
+"""What iam-policy prints and what it is made of: actions that exist, bound as far as AWS lets them be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner import iam_policy, permissions
+from provisioner.config import load
+from provisioner.iam_policy import PURPOSES, Document, Purpose
+from provisioner.kit import Stack
+from provisioner.local import ACCOUNT, policy
+from provisioner.permissions import SCOPES, Grant, Target
+from provisioner.session import drafted
+from tests.golden import assert_golden
+from tests.hands import ENVIRONMENTS
+from tests.test_architecture import OPERATIONS
+from tests.world import ENVIRONMENTS as FILES
+
+KNOWN = json.loads((Path(__file__).parent / "service_authorization.json").read_text())
+RECORDED = json.dumps(iam_policy.seen())
+EACH = pytest.mark.parametrize("environment", ENVIRONMENTS)
+FOR = pytest.mark.parametrize("purpose", PURPOSES)
+
+
+def document(environment: str, *purposes: Purpose, suffix: str = "") -> Document:
+    settings = load(FILES, environment)
+    stack = Stack(
+        project=settings.project, environment=environment, suffix=suffix, account=ACCOUNT, region=settings.region
+    )
+    return iam_policy.document(drafted(settings, stack), stack, purposes)
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+# The table.
+
+
+def grants() -> Iterator[tuple[str, Grant, Target]]:
+    for operation in sorted(permissions.operations()):
+        conditional = re.findall(rf'"{re.escape(operation)}\((\w+)\)"', json.dumps(permissions.sources()))
+        for grant in permissions.grants(operation, conditional):
+            for target in grant.targets:
+                yield operation, grant, target
+
+
+def types(grant: Grant, target: Target) -> list[str]:
+    """Name AWS's types of resources on which it judges the action, as far as ours is one of them."""
+    service, ours = grant.action.partition(":")[0], permissions.resources()[target.type].arn
+    pattern = re.sub(r"\{\w*\}", "*", ours)
+    return [
+        type_
+        for type_ in KNOWN["actions"][grant.action]
+        if type_ and fnmatchcase(re.sub(r"\$\{\w+\}", "x", KNOWN["resources"][f"{service}:{type_}"]["arn"]), pattern)
+    ]
+
+
+def test_every_action_exists() -> None:
+    assert {grant.action for _, grant, _ in grants()} <= KNOWN["actions"].keys()
+    assert KNOWN["date"]
+
+
+@pytest.mark.parametrize(
+    ("grant", "target"),
+    [pytest.param(grant, target, id=f"{op} {grant.action} {target.type}") for op, grant, target in grants()],
+)
+def test_every_action_is_judged_on_that_resource_and_knows_those_conditions(grant: Grant, target: Target) -> None:
+    service, said = grant.action.partition(":")[0], KNOWN["actions"][grant.action]
+    found = types(grant, target) if target.type else [""]
+    assert found, f"{grant.action} is not judged on a {target.type}"
+    for type_ in found:
+        keys = {*said.get(type_, ()), *said.get("", ())}
+        keys |= {*KNOWN["resources"][f"{service}:{type_}"]["keys"]} if type_ else set()
+        wanted = [key for _, key in SCOPES[target.scope]] + [key for key, _ in target.values]
+        assert {re.sub("/provisioner:stack$", "/${TagKey}", key) for key in wanted} <= keys
+
+
+def test_no_tag_is_left_unused_that_aws_would_judge_by() -> None:
+    loose = {
+        grant.action
+        for operation, grant, target in grants()
+        if target.scope in ("named", "any")
+        and not operation.partition(".")[2].startswith(("describe_", "list_", "get_", "head_", "simulate_"))
+        and any(
+            "aws:ResourceTag/${TagKey}" in KNOWN["resources"][f"{grant.action.partition(':')[0]}:{type_}"]["keys"]
+            for type_ in (types(grant, target) if target.type else ())
+        )
+    }
+    assert {action for action in loose if not action.startswith("s3:")} == {
+        # A key of the user's own carries no tag of ours: it is bound to the service that uses it.
+        "kms:CreateGrant",
+        "kms:Decrypt",
+        "kms:DescribeKey",
+        "kms:GenerateDataKey",
+        # Roles are bound by their path and by the service that gets them.
+        "iam:PassRole",
+        "iam:CreateServiceLinkedRole",
+        # RDS makes the secret, under a name that is reserved for it, and tags it itself.
+        "secretsmanager:CreateSecret",
+        "secretsmanager:TagResource",
+    }
+
+
+@pytest.mark.parametrize(
+    ("operation", "where"), [each for each in OPERATIONS if each[1].startswith("steps.")], ids=lambda each: str(each)
+)
+def test_every_operation_that_a_step_names_is_in_the_table_and_was_seen(operation: str, where: str) -> None:
+    assert operation in permissions.operations(), (
+        f"{where} uses {operation}: enter in provisioner/permissions/{operation.partition('.')[0]}.json which actions "
+        "it takes, then GOLDEN=write pytest tests/test_permissions.py -m crash -k recorded"
+    )
+    assert f'"{operation}"' in RECORDED, (
+        f"{where} uses {operation}, and no run of tests/runs.py does: add one, then "
+        "GOLDEN=write pytest tests/test_permissions.py -m crash -k recorded"
+    )
+
+
+def test_everything_that_was_seen_is_in_the_table() -> None:
+    seen = set(re.findall(r'"([a-z0-9-]+\.[a-z0-9_]+)"', RECORDED))
+    assert seen
+    assert seen <= set(permissions.operations())
+
+
+# The documents.
+
+
+@EACH
+@FOR
+def test_a_policy_is_printed_as_agreed(environment: str, purpose: Purpose) -> None:
+    assert_golden(f"iam/{environment}-{purpose}.json", json.dumps(document(environment, purpose), indent=2) + "\n")
+
+
+@EACH
+@FOR
+def test_a_policy_allows_no_more_than_it_has_to(environment: str, purpose: Purpose) -> None:
+    printed = document(environment, purpose)
+    assert policy.read(printed)
+    assert all(iam_policy.size(part) <= iam_policy.LIMIT for part in iam_policy.parts(printed))
+    assert len({each["Sid"] for each in printed["Statement"]}) == len(printed["Statement"])
+    for statement in printed["Statement"]:
+        actions = listed(statement["Action"])
+        assert not any("*" in action for action in actions)
+        if "iam:PassRole" in actions:
+            assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
+        if statement["Resource"] == "*":
+            for action in actions:
+                assert set(KNOWN["actions"][action]) == {""}, f"{action} can be bound to a resource"
+        elif not statement.get("Condition"):
+            reads = all(re.match(r"\w+:(Describe|Get|List|Simulate)", action) for action in actions)
+            assert reads or all("acme-" in each or "rds!" in each for each in listed(statement["Resource"]))
+
+
+@EACH
+def test_a_plan_reads_only(environment: str) -> None:
+    actions = [action for each in document(environment, "plan")["Statement"] for action in listed(each["Action"])]
+    assert [each for each in actions if not re.match(r"[\w-]+:(Describe|Get|List|Simulate)", each)] == []
+
+
+def test_a_suffix_makes_it_another_stack_s() -> None:
+    text = json.dumps(document("dev", "provision", suffix="pr-42"))
+    assert "acme-dev-pr-42-*" in text
+    assert "acme-dev-*" not in text
+    assert '"acme-dev"' not in text
+
+
+def test_one_policy_for_all_purposes_allows_what_each_of_them_does() -> None:
+    whole = policy.read(document("prod", *PURPOSES))
+    for purpose in PURPOSES:
+        for statement in policy.read(document("prod", purpose)):
+            context = {each.key: each.values for each in statement.conditions}
+            for action in statement.actions:
+                for pattern in statement.resources:
+                    resource = pattern.replace(":*/*", ":security-group/*")
+                    assert policy.decide(whole, action, resource, context).word == "allowed", (action, resource)
+
+
+def test_what_is_too_long_for_one_policy_is_printed_in_parts() -> None:
+    whole = document("prod", *PURPOSES)
+    parts = iam_policy.parts(whole, limit=2000)
+    assert len(parts) > 1
+    assert all(iam_policy.size(part) <= 2000 for part in parts)
+    assert [each for part in parts for each in part["Statement"]] == whole["Statement"]
+    assert iam_policy.parts(whole, limit=10**6) == [whole]
+
+
+# Another stack's.
+
+
+def allowed(environment: str, action: str, resource: str, **context: Any) -> bool:
+    """Ask the policy for everything about one action."""
+    statements = policy.read(document(environment, *PURPOSES))
+    asked = {key.replace("_", ":", 1) + "/provisioner:stack": [value] for key, value in context.items()}
+    return policy.decide(statements, action, resource, asked).word == "allowed"
+
+
+EC2, RDS = f"arn:aws:ec2:us-east-1:{ACCOUNT}", f"arn:aws:rds:us-east-1:{ACCOUNT}"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("ec2:DeleteVpc", f"{EC2}:vpc/vpc-1"),
+        ("ec2:DeleteSubnet", f"{EC2}:subnet/subnet-1"),
+        ("ec2:ReleaseAddress", f"{EC2}:elastic-ip/eipalloc-1"),
+        ("ec2:RevokeSecurityGroupIngress", f"{EC2}:security-group/sg-1"),
+        ("ec2:CreateSubnet", f"{EC2}:vpc/vpc-1"),
+        ("rds:DeleteDBCluster", f"{RDS}:cluster:acme-prod-pr-1-cluster"),
+        ("rds:ModifyDBInstance", f"{RDS}:db:acme-prod-pr-1-cluster-1"),
+    ],
+)
+def test_what_is_tagged_as_another_stack_s_is_not_touched(action: str, resource: str) -> None:
+    assert allowed("prod", action, resource, aws_ResourceTag="acme-prod")
+    assert not allowed("prod", action, resource, aws_ResourceTag="acme-prod-pr-1")
+    assert allowed("prod", action, resource) == ("Revoke" in action)  # the default group's rules: it has no tag
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("rds:DeleteDBCluster", f"{RDS}:cluster:orders"),
+        ("rds:CreateDBCluster", f"{RDS}:cluster:orders"),
+        ("s3:DeleteBucket", "arn:aws:s3:::acme-dev-123456789012-us-east-1"),
+        ("s3:DeleteBucket", "arn:aws:s3:::acme-prod-pr-1-123456789012-us-east-1"),
+        ("s3:DeleteObject", "arn:aws:s3:::acme-prod-pr-1-123456789012-us-east-1/key"),
+        ("ec2:DeleteVpc", "arn:aws:ec2:us-west-2:123456789012:vpc/vpc-1"),
+        ("ec2:DeleteVpc", "arn:aws:ec2:us-east-1:999999999999:vpc/vpc-1"),
+    ],
+)
+def test_what_has_another_name_place_or_account_is_not_touched_whatever_its_tags(action: str, resource: str) -> None:
+    tags = {"aws_ResourceTag": "acme-prod", "aws_RequestTag": "acme-prod"}
+    assert not allowed("prod", action, resource, **tags)
+
+
+@EACH
+def test_no_action_gets_by_another_s_statement_what_it_is_bound_to_otherwise(environment: str) -> None:
+    statements = policy.read(document(environment, *PURPOSES))
+    named = {action for statement in statements for action in statement.actions}
+    stack = Stack(project="acme", environment=environment, account=ACCOUNT, region="us-east-1")
+    asked = {permissions.REQUEST_TAG: [stack.name], permissions.CREATE_ACTION: ["CreateVpc"]}
+    bound = {(grant.action, target) for _, grant, target in grants() if target.scope == "ours"} - {
+        # The default group has no tag.
+        (grant.action, target)
+        for _, grant, target in grants()
+        if target.type == "security-group" and "Revoke" in grant.action
+    }
+    assert bound
+    for action, target in bound:
+        for arn in iam_policy.arns(target, stack) if action in named else ():
+            assert policy.decide(statements, action, arn, asked).word != "allowed", (action, arn)
+
+
+def test_nothing_is_taken_from_another_stack_by_tagging_it() -> None:
+    vpc, cluster = f"{EC2}:vpc/vpc-1", f"{RDS}:cluster:acme-prod-pr-1-cluster"
+    theirs = {"aws_RequestTag": "acme-prod", "aws_ResourceTag": "acme-prod-pr-1"}
+    assert not allowed("prod", "ec2:CreateTags", vpc, **theirs)
+    assert not allowed("prod", "ec2:CreateTags", vpc, aws_RequestTag="acme-prod")
+    assert not allowed("prod", "rds:AddTagsToResource", cluster, **theirs)
+    assert not allowed("prod", "ec2:CreateTags", vpc, aws_RequestTag="acme-dev", aws_ResourceTag="acme-prod")
