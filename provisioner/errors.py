@@ -60,7 +60,8 @@ _TABLE = {
     Verdict.LATER: """
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
-        IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict OperationAbortedException""",
+        IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict
+        EntityTemporarilyUnmodifiable OperationAbortedException""",
 }
 _VERDICTS = {code: verdict for verdict, codes in _TABLE.items() for code in codes.split()}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import plan
+from provisioner import plan, plan_file
 from provisioner.blueprint import ANSWERS
 from provisioner.kit import Call
 from provisioner.local.faults import Faults
@@ -129,6 +129,18 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
     waited = [event.why for event in world.events if event.what == "waiting" and event.step == "flow-log"]
     assert waited
     assert set(waited) == {"InvalidParameter: Unable to assume given IAM role"}
+
+
+@pytest.mark.parametrize("environment", ["dev", "empty"])
+def test_a_run_held_to_its_plan_moves_the_subnets_as_shown(tmp_path: Path, environment: str) -> None:
+    world = standing(tmp_path, "dev") if environment == "dev" else World(tmp_path)
+    world.change(security=SWITCHES)
+    session, shown = world.session(), tmp_path / "plan.json"
+    planned = plan.provision(session.look())
+    plan_file.write(shown, planned, stack=session.stack, target="local", file=tmp_path)
+    session.engine.allowed = plan_file.read(shown).allows
+    assert settled(world.provision(session))
+    assert census(world.client) == built("dev-hardened")
 
 
 @pytest.mark.parametrize("flags", [frozenset[str](), frozenset({"delete_data"})])
