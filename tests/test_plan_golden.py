@@ -69,7 +69,7 @@ def nameless(text: str, sight: Sight) -> str:
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:
             text = text.replace(str(seen.live.id), f"id-of-{name}")
     return (
-        re.sub(r"\b(sg|rtb|rtbassoc|eipalloc|nat|subnet|vpc|vpce|igw)-[0-9a-f]{8,17}(?=\b|\.)", r"\1-id", text) + "\n"
+        re.sub(r"\b(acl|aclassoc|fl|sg|rtb|rtbassoc|eipalloc|nat|subnet|vpc|vpce|igw)-[0-9a-f]{8,17}(?=\b|\.)", r"\1-id", text) + "\n"
     )
 
 
