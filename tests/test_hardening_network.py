@@ -11,6 +11,7 @@ import pytest
 
 from provisioner import plan, plan_file
 from provisioner.blueprint import ANSWERS
+from provisioner.errors import Verdict, classify
 from provisioner.kit import Call
 from provisioner.local.faults import Faults
 from steps.endpoint_policy import FULL
@@ -129,6 +130,28 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
     waited = [event.why for event in world.events if event.what == "waiting" and event.step == "flow-log"]
     assert waited
     assert set(waited) == {"InvalidParameter: Unable to assume given IAM role"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "verdict"),
+    [
+        ("InvalidParameter", "Unable to assume given IAM role", Verdict.LATER),
+        ("InvalidParameter", "Invalid log format", Verdict.FATAL),
+        (
+            "InvalidParameterValue",
+            "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING",
+            Verdict.LATER,
+        ),
+        ("InvalidParameterValue", "No such class", Verdict.FATAL),
+        (
+            "InvalidParameterValueException",
+            "IAM Role arn:aws:iam::123456789012:role/x cannot be assumed by AWS Backup",
+            Verdict.LATER,
+        ),
+    ],
+)
+def test_only_the_words_of_a_role_that_spreads_are_waited_for(code: str, message: str, verdict: Verdict) -> None:
+    assert classify(code, message=message) is verdict
 
 
 @pytest.mark.parametrize("environment", ["dev", "empty"])
