@@ -68,6 +68,7 @@ _TABLE = {
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
         IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict OperationAbortedException
+        EntityTemporarilyUnmodifiable
         InvalidEventSubscriptionState SNSNoAuthorization KMSInvalidStateException DisabledException
         KMSKeyNotAccessibleFault InvalidRequestException InvalidResourceStateException ConcurrentAccess
         InvalidTargetBucketForLogging""",

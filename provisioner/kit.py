@@ -30,6 +30,11 @@ class Unknown:
 
     name: str
 
+    @property
+    def by_aws(self) -> bool:
+        """Whether it is no step's but what AWS makes along with one, in words, so that any id may be meant."""
+        return " " in self.name
+
     def __str__(self) -> str:
         return f"<{self.name}>"
 

@@ -52,8 +52,8 @@ class Shown:
 
     def allows(self, step: str, call: Call, ids: Mapping[str, str]) -> bool:
         """Tell whether a call is one of those shown, with the ids that have become known since in their place."""
-        wanted = call.resolved(ids).digest
-        return any(each.resolved(ids).digest == wanted for each in self.calls.get(step, ()))
+        wanted = call.resolved(ids)
+        return any(_covers(each.resolved(ids), wanted) for each in self.calls.get(step, ()))
 
     def missing(self, planned: Sequence[Planned], ids: Mapping[str, str]) -> list[Planned]:
         """Give what lies ahead and was not shown, with those calls only."""
@@ -73,6 +73,16 @@ class Shown:
                 f"{self.path} is a plan for {there}, and this run is for {now}",
                 "run it with what it was made with, or make a plan of this",
             )
+
+
+def _covers(shown: Call, call: Call) -> bool:
+    """Tell whether two calls are the same but for ids of what AWS makes by itself, which no plan can know."""
+    free = {key for key, value in shown.params.items() if isinstance(value, Unknown) and value.by_aws}
+    one, other = (
+        Call(each.operation, **{key: value for key, value in each.params.items() if key not in free})
+        for each in (shown, call)
+    )
+    return one.digest == other.digest
 
 
 def digest_of(path: Path) -> str:

@@ -141,7 +141,7 @@ def refuse(operation: str, error: AwsError) -> Callable[[int, Call], None]:
     return before
 
 
-_ID = re.compile(r"\b(vpc|subnet|sg|igw|rtb|vpce)-[0-9a-f]{8,17}\b")
+_ID = re.compile(r"\b(acl|fl|vpc|subnet|sg|igw|rtb|vpce)-[0-9a-f]{8,17}\b")
 _RANDOM = re.compile(r"(?<=\.cluster-)(ro-)?[a-z0-9]{12}(?=\.)|(?<=:secret:rds!cluster-)[\w-]+")
 
 

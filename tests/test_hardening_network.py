@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from provisioner import plan
+from provisioner import plan, plan_file
 from provisioner.blueprint import ANSWERS
+from provisioner.errors import Verdict, classify
 from provisioner.kit import Call
 from provisioner.local.faults import Faults
 from steps.endpoint_policy import FULL
@@ -129,6 +130,40 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
     waited = [event.why for event in world.events if event.what == "waiting" and event.step == "flow-log"]
     assert waited
     assert set(waited) == {"InvalidParameter: Unable to assume given IAM role"}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "verdict"),
+    [
+        ("InvalidParameter", "Unable to assume given IAM role", Verdict.LATER),
+        ("InvalidParameter", "Invalid log format", Verdict.FATAL),
+        (
+            "InvalidParameterValue",
+            "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING",
+            Verdict.LATER,
+        ),
+        ("InvalidParameterValue", "No such class", Verdict.FATAL),
+        (
+            "InvalidParameterValueException",
+            "IAM Role arn:aws:iam::123456789012:role/x cannot be assumed by AWS Backup",
+            Verdict.LATER,
+        ),
+    ],
+)
+def test_only_the_words_of_a_role_that_spreads_are_waited_for(code: str, message: str, verdict: Verdict) -> None:
+    assert classify(code, message=message) is verdict
+
+
+@pytest.mark.parametrize("environment", ["dev", "empty"])
+def test_a_run_held_to_its_plan_moves_the_subnets_as_shown(tmp_path: Path, environment: str) -> None:
+    world = standing(tmp_path, "dev") if environment == "dev" else World(tmp_path)
+    world.change(security=SWITCHES)
+    session, shown = world.session(), tmp_path / "plan.json"
+    planned = plan.provision(session.look())
+    plan_file.write(shown, planned, stack=session.stack, target="local", file=tmp_path)
+    session.engine.allowed = plan_file.read(shown).allows
+    assert settled(world.provision(session))
+    assert census(world.client) == built("dev-hardened")
 
 
 @pytest.mark.parametrize("flags", [frozenset[str](), frozenset({"delete_data"})])

@@ -68,9 +68,8 @@ def nameless(text: str, sight: Sight) -> str:
     for name, seen in sight.seen.items():
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:
             text = text.replace(str(seen.live.id), f"id-of-{name}")
-    return (
-        re.sub(r"\b(sg|rtb|rtbassoc|eipalloc|nat|subnet|vpc|vpce|igw)-[0-9a-f]{8,17}(?=\b|\.)", r"\1-id", text) + "\n"
-    )
+    kinds = "acl|aclassoc|fl|sg|rtb|rtbassoc|eipalloc|nat|subnet|vpc|vpce|igw"
+    return re.sub(rf"\b({kinds})-[0-9a-f]{{8,17}}(?=\b|\.)", r"\1-id", text) + "\n"
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
