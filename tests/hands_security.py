@@ -210,6 +210,23 @@ def disown(client: Client, seen: Seen, tag: str) -> bool:
     return True
 
 
+def give_back(client: Client, seen: Seen) -> bool:
+    """Put back the tags that were taken from a resource of these kinds; tells whether it is one."""
+    labels = seen.step.labels
+    match seen.step.kind:
+        case "Key":
+            tags = [{"TagKey": name, "TagValue": value} for name, value in labels.items()]
+            client("kms").tag_resource(KeyId=live(seen).id, Tags=tags)
+        case "Topic":
+            tags = [{"Key": name, "Value": value} for name, value in labels.items()]
+            client("sns").tag_resource(ResourceArn=live(seen).id, Tags=tags)
+        case "BackupVault" | "BackupPlan":
+            client("backup").tag_resource(ResourceArn=live(seen).facts["arn"], Tags=dict(labels))
+        case _:
+            return False
+    return True
+
+
 def obey(client: Client, words: list[str], options: Mapping[str, str]) -> bool:
     """Do with boto3 what a command for these kinds does; tells whether it is one."""
     given = words[words.index("--tags") + 1 :] if "--tags" in words else []

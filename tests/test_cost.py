@@ -60,6 +60,7 @@ def test_the_steps_that_are_paid_for_and_what_for() -> None:
         "ElasticIp": ["public-ipv4-hour"],
         "NatGateway": ["nat-gateway-hour", "nat-gateway-gb"],
         "VpcEndpoint": ["gateway-endpoint"],
+        "LogGroup": ["log-gb", "log-storage-gb"],
         "Cluster": ["secret", "aurora-gb", "aurora-io", "aurora-backup-gb", "kms-key"],
         "DbInstance": ["acu-hour"],
         "Bucket": ["s3-gb"],

@@ -23,6 +23,7 @@ from provisioner.kit import Call, Live
 from provisioner.session import Session
 from provisioner.wiring import Failure
 from steps import KINDS
+from tests import hands_security
 from tests.census import Census, census
 from tests.hands import CHANGES, disown, live
 from tests.user import Befall, Ending, follow, typed
@@ -116,9 +117,11 @@ def give_back(world: World, seen: Seen) -> None:
         world.client("logs").tag_resource(resourceArn=live(seen).facts["arn"], tags=seen.step.labels)
     elif seen.step.kind == "Role":
         world.client("iam").tag_role(RoleName=seen.step.label, Tags=tags)
+    elif hands_security.give_back(world.client, seen):
+        pass
     elif "arn" in live(seen).facts:
         world.client("rds").add_tags_to_resource(ResourceName=live(seen).facts["arn"], Tags=tags)
-    elif seen.step.kind != "Bucket":
+    elif seen.step.kind not in ("Bucket", "LogBucket"):
         world.client("ec2").create_tags(Resources=[live(seen).id], Tags=tags)
 
 
@@ -215,8 +218,14 @@ def test_what_somebody_makes_a_second_time_is_named_or_removed(tmp_path: Path, k
     settled(world, whole("provision").end, ending)
 
 
+UNSEEN = {"Key kms.create_key"}
+"""A second key of somebody else's making: ours has its alias by then, which is all that anybody asks for."""
 OTHER = [
+    "BackupPlan backup.create_backup_selection",
+    "Bucket s3.put_bucket_encryption",
     "Bucket s3.put_bucket_lifecycle_configuration",
+    "Bucket s3.put_bucket_logging",
+    "Bucket s3.put_bucket_notification_configuration",
     "Bucket s3.put_bucket_policy",
     "Bucket s3.put_bucket_versioning",
     "DbParameters rds.modify_db_cluster_parameter_group",
@@ -224,9 +233,15 @@ OTHER = [
     "DefaultSecurityGroup ec2.revoke_security_group_egress",
     "DefaultSecurityGroup ec2.revoke_security_group_ingress",
     "InternetGateway ec2.attach_internet_gateway",
+    "Key kms.create_alias",
+    "Key kms.enable_key_rotation",
+    "LogBucket s3.put_bucket_lifecycle_configuration",
+    "LogBucket s3.put_bucket_policy",
+    "LogBucket s3.put_bucket_versioning",
     "LogGroup logs.put_retention_policy",
     "NetworkAcl ec2.create_network_acl_entry",
     "NetworkAcl ec2.replace_network_acl_association",
+    "Role iam.attach_role_policy",
     "Role iam.put_role_policy",
     "RouteTable ec2.associate_route_table",
     "RouteTable ec2.create_route",
@@ -237,34 +252,46 @@ OTHER = [
 ]
 """The calls of a provision that bring nothing into being which could be there twice."""
 NAMED = [
+    "BackupPlan backup.create_backup_plan",
+    "BackupVault backup.create_backup_vault",
     "Bucket s3.create_bucket",
     "Cluster rds.create_db_cluster",
     "DbInstance rds.create_db_instance",
     "DbParameters rds.create_db_cluster_parameter_group",
     "DbSubnetGroup rds.create_db_subnet_group",
+    "EventSubscription rds.create_event_subscription",
     "FlowLog ec2.create_flow_logs",
+    "LogBucket s3.create_bucket",
     "LogGroup logs.create_log_group",
     "Role iam.create_role",
     "SecurityGroup ec2.create_security_group",
     "Subnet ec2.create_subnet",
+    "Topic sns.create_topic",
     "VpcEndpoint ec2.create_vpc_endpoint",
 ]
 """Those that AWS refuses where the same is there: with our very tags it is ours, whoever made it."""
 REMOVING = [
+    "BackupPlan backup.delete_backup_plan",
+    "BackupPlan backup.delete_backup_selection",
+    "BackupVault backup.delete_backup_vault",
     "Bucket s3.delete_bucket",
     "Cluster rds.delete_db_cluster",
     "DbInstance rds.delete_db_instance",
     "DbParameters rds.delete_db_cluster_parameter_group",
     "DbSubnetGroup rds.delete_db_subnet_group",
     "ElasticIp ec2.release_address",
+    "EventSubscription rds.delete_event_subscription",
     "FlowLog ec2.delete_flow_logs",
     "InternetGateway ec2.delete_internet_gateway",
     "InternetGateway ec2.detach_internet_gateway",
+    "Key kms.schedule_key_deletion",
+    "LogBucket s3.delete_bucket",
     "LogGroup logs.delete_log_group",
     "NatGateway ec2.delete_nat_gateway",
     "NetworkAcl ec2.delete_network_acl",
     "NetworkAcl ec2.replace_network_acl_association",
     "Role iam.delete_role",
+    "Role iam.detach_role_policy",
     "Role iam.delete_role_policy",
     "RouteTable ec2.delete_route_table",
     "RouteTable ec2.disassociate_route_table",
@@ -272,6 +299,7 @@ REMOVING = [
     "SecurityRules ec2.revoke_security_group_egress",
     "SecurityRules ec2.revoke_security_group_ingress",
     "Subnet ec2.delete_subnet",
+    "Topic sns.delete_topic",
     "Vpc ec2.delete_vpc",
     "VpcEndpoint ec2.delete_vpc_endpoints",
 ]
@@ -299,5 +327,5 @@ def test_what_somebody_else_does_before_we_do_it_counts_as_done(tmp_path: Path, 
 
 def test_every_call_of_a_run_is_met_by_a_foreign_hand() -> None:
     twice = {f"{kind} {operation}" for kind, operation in BORN.items()}
-    assert whole("provision").before.keys() == {*OTHER, *NAMED, *twice}
+    assert whole("provision").before.keys() == {*OTHER, *NAMED, *twice, *UNSEEN}
     assert whole("teardown").before.keys() == {*REMOVING}

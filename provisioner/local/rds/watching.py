@@ -15,6 +15,8 @@ _CONFIGURATION = "CloudwatchLogsExportConfiguration"
 _INTERVALS = frozenset({0, 1, 5, 10, 15, 30, 60})
 _KEPT = frozenset({7, 731, *(31 * months for months in range(1, 24))})
 """Days for which performance insights can be kept."""
+_BEGUN = "insights_key"
+"""Where an instance keeps the key its insights were begun with."""
 
 
 @rules.before("CreateDBCluster")
@@ -108,22 +110,23 @@ def insights_are_kept_for_some_days_under_one_key(ask: Ask) -> None:
         raise wrong_value(f"Invalid Performance Insights retention period. {days}")
     if key := ask.get("PerformanceInsightsKMSKeyId"):
         arn = usable_key(ask, key)
-        had = getattr(database, "performance_insights_kms_key_id", None)
+        had = getattr(database, _BEGUN, None)
         if had not in (None, arn):
             raise combination("You can't change your Performance Insights KMS key.")
 
 
 @rules.after("CreateDBInstance", "ModifyDBInstance")
 def insights_are_told(ask: Ask, reply: Reply) -> None:
-    """They are off unless said, kept for 7 days and under AWS's own key unless said; moto knows none of it. That the
-    key is told on for insights that are switched off again is assumed."""
+    """They are off unless said, kept for 7 days and under AWS's own key unless said; moto knows none of it. That
+    nothing is told of the key of insights that are off, and that it is theirs again when they are on, is assumed."""
     database = ask.rds.databases.get(ask.get("NewDBInstanceIdentifier").lower() or ask.get("DBInstanceIdentifier"))
     if database is None:
         return
     if "EnablePerformanceInsights" in ask.form or ask.action == "CreateDBInstance":
         database.performance_insights_enabled = ask.flag("EnablePerformanceInsights")
     if database.performance_insights_enabled:
-        had = getattr(database, "performance_insights_kms_key_id", None)
-        key = ask.get("PerformanceInsightsKMSKeyId") or had or "alias/aws/rds"
-        database.performance_insights_kms_key_id = usable_key(ask, key)
+        had = getattr(database, _BEGUN, None)
+        setattr(database, _BEGUN, had or usable_key(ask, ask.get("PerformanceInsightsKMSKeyId") or "alias/aws/rds"))
         database.performance_insights_retention_period = int(ask.get("PerformanceInsightsRetentionPeriod") or 7)
+    on = database.performance_insights_enabled
+    database.performance_insights_kms_key_id = getattr(database, _BEGUN) if on else None
