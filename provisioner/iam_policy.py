@@ -167,9 +167,8 @@ def _statements(
     joined: defaultdict[tuple[Any, ...], list[Values]] = defaultdict(list)
     for bound, said in sorted(granted.items()):
         for group in _groups(bound, said, known):
-            resources = tuple(_shortened(bound, group, known))
-            keys = tuple(key for key, _ in bound.values)
-            joined[bound.service, bound.scope, tuple(sorted(group)), resources, keys].append(bound.values)
+            shortened, keys = tuple(_shortened(bound, group, known)), tuple(key for key, _ in bound.values)
+            joined[bound.service, bound.scope, tuple(sorted(group)), shortened, keys].append(bound.values)
     numbers: defaultdict[str, int] = defaultdict(int)
     for (service, scope, actions, resources, keys), values in joined.items():
         sid = f"{service.replace('-', '').capitalize()}{scope.capitalize()}"

@@ -1,4 +1,4 @@
-"""What the embedded cloud does under a policy: it judges every request as IAM would, and says no as the service does."""
+"""What the embedded cloud does under a policy: judge every request as IAM would, and say no as the service does."""
 
 from __future__ import annotations
 
