@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -55,12 +55,14 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
     """
     granted: defaultdict[_Bound, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     creating: set[str] = set()
-    for kind, operation in _operations(steps, purposes):
-        own = [step for step in steps if step.kind == kind]
-        given = _given(own)
-        if (needed := permissions.only().get(kind, {}).get(operation)) and needed not in given:
-            continue
-        for grant in permissions.grants(operation, given):
+    declared: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in steps:
+        declared[step.kind].append(step)
+    given = {kind: _given(own) for kind, own in declared.items()}
+    for kind, operation in dict.fromkeys(_operations(declared, purposes)):
+        own, parameters = declared.get(kind, []), given.get(kind, frozenset())
+        needed = permissions.only().get(kind, {}).get(operation)
+        for grant in permissions.grants(operation, parameters) if not needed or needed in parameters else ():
             if grant.action == "ec2:CreateTags":
                 creating.add(operation)
             for target in grant.targets:
@@ -103,9 +105,8 @@ def arns(target: Target, stack: Stack, labels: Iterable[str] = ()) -> set[str]:
     return {resource.arn.format(name.format(**place), **place) for name in names}
 
 
-def _operations(steps: Sequence[Step], purposes: Iterable[Purpose]) -> Iterator[tuple[str, str]]:
+def _operations(declared: Collection[str], purposes: Iterable[Purpose]) -> Iterator[tuple[str, str]]:
     """Go through what these purposes take, each operation with the kind of step that takes it."""
-    declared = {step.kind for step in steps}
     for purpose in purposes:
         yield from (("", operation) for operation in seen()["rooms"][purpose])
         for kind, said in seen()["kinds"].items():

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import moto.backends
 from botocore import xform_name
 from moto.core.utils import get_service_model
+from moto.utilities.utils import get_partition
 
 from provisioner import permissions
 from provisioner.local.rules import Ask
@@ -140,7 +141,7 @@ class Subject:
             yield "*"
             return
         arn, names = permissions.resources()[target.type].arn, permissions.resources()[target.type].names
-        place = {"partition": "aws", "region": self.ask.region, "account": self.ask.account}
+        place = {"partition": get_partition(self.ask.region), "region": self.ask.region, "account": self.ask.account}
         value = _at(self.parameters, target.parameter) if target.parameter else None
         if value is None:
             if not target.optional:
