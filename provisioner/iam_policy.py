@@ -99,8 +99,8 @@ def arns(target: Target, stack: Stack, labels: Iterable[str] = ()) -> set[str]:
         return {"*"}
     resource = permissions.resources()[target.type]
     place = {"partition": stack.partition, "region": stack.region, "account": stack.account, "stack": stack.name}
-    names = ["*"] if target.scope == "any" else [resource.names]
-    if resource.names == "{label}":
+    names: Sequence[str] = ("*",) if target.scope == "any" else resource.names
+    if resource.names == ("{label}",):
         names = sorted(labels) or ["{stack}-*{account}-{region}"]
     return {resource.arn.format(name.format(**place), **place) for name in names}
 

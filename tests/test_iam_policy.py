@@ -56,12 +56,17 @@ def grants() -> Iterator[tuple[str, Grant, Target]]:
 def types(grant: Grant, target: Target) -> list[str]:
     """Name AWS's types of resources on which it judges the action, as far as ours is one of them."""
     service, ours = grant.action.partition(":")[0], permissions.resources()[target.type].arn
-    pattern = re.sub(r"\{\w*\}", "*", ours)
     return [
         type_
         for type_ in KNOWN["actions"][grant.action]
-        if type_ and fnmatchcase(re.sub(r"\$\{\w+\}", "x", KNOWN["resources"][f"{service}:{type_}"]["arn"]), pattern)
+        if type_ and _alike(ours, KNOWN["resources"][f"{service}:{type_}"]["arn"])
     ]
+
+
+def _alike(ours: str, theirs: str) -> bool:
+    """Tell whether two ARNs with places in them are of the same type of resource."""
+    mine, other = (re.sub(r"\$?\{\w*\}", "*", each) for each in (ours, theirs))
+    return fnmatchcase(other.replace("*", "x"), mine) or fnmatchcase(mine.replace("*", "x"), other)
 
 
 def test_every_action_exists() -> None:

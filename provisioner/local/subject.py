@@ -146,7 +146,7 @@ class Subject:
         if value is None:
             if not target.optional:
                 # What has not our name whatever the stack is AWS's own, and the request leaves the choice to AWS.
-                yield arn.format("*" if "{" in names else names, **place)
+                yield arn.format("*" if "{" in names[0] else names[0], **place)
             return
         for each in value if isinstance(value, list) else [value]:
             found = self._resolved(target.type, str(each))
@@ -164,9 +164,11 @@ class Subject:
             return value.removeprefix("alias/")
         if type_ == "key":
             return _key(self, value)
-        if type_ == "role" and not value.startswith("arn:"):
-            path = self.parameters.get("Path") or getattr(_role(self, value), "path", "/")
-            return f"{str(path).lstrip('/')}{value}"
+        if type_ in ("role", "missing-role") and not value.startswith("arn:"):
+            path = self.parameters.get("Path") or getattr(_role(self, value), "path", None)
+            if type_ == "missing-role":
+                return "" if path else value
+            return f"{str(path).lstrip('/')}{value}" if path else ""
         return value.removesuffix(":*")
 
     def _associated(self, association: str) -> str:
