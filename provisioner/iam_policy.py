@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -55,12 +55,14 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
     """
     granted: defaultdict[_Bound, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     creating: set[str] = set()
-    for kind, operation in _operations(steps, purposes):
-        own = [step for step in steps if step.kind == kind]
-        given = _given(own)
-        if (needed := permissions.only().get(kind, {}).get(operation)) and needed not in given:
-            continue
-        for grant in permissions.grants(operation, given):
+    declared: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in steps:
+        declared[step.kind].append(step)
+    given = {kind: _given(own) for kind, own in declared.items()}
+    for kind, operation in dict.fromkeys(_operations(declared, purposes)):
+        own, parameters = declared.get(kind, []), given.get(kind, frozenset())
+        needed = permissions.only().get(kind, {}).get(operation)
+        for grant in permissions.grants(operation, parameters) if not needed or needed in parameters else ():
             if grant.action == "ec2:CreateTags":
                 creating.add(operation)
             for target in grant.targets:
@@ -97,15 +99,14 @@ def arns(target: Target, stack: Stack, labels: Iterable[str] = ()) -> set[str]:
         return {"*"}
     resource = permissions.resources()[target.type]
     place = {"partition": stack.partition, "region": stack.region, "account": stack.account, "stack": stack.name}
-    names = ["*"] if target.scope == "any" else [resource.names]
-    if resource.names == "{label}":
+    names: Sequence[str] = ("*",) if target.scope == "any" else resource.names
+    if resource.names == ("{label}",):
         names = sorted(labels) or ["{stack}-*{account}-{region}"]
     return {resource.arn.format(name.format(**place), **place) for name in names}
 
 
-def _operations(steps: Sequence[Step], purposes: Iterable[Purpose]) -> Iterator[tuple[str, str]]:
+def _operations(declared: Collection[str], purposes: Iterable[Purpose]) -> Iterator[tuple[str, str]]:
     """Go through what these purposes take, each operation with the kind of step that takes it."""
-    declared = {step.kind for step in steps}
     for purpose in purposes:
         yield from (("", operation) for operation in seen()["rooms"][purpose])
         for kind, said in seen()["kinds"].items():
@@ -167,9 +168,8 @@ def _statements(
     joined: defaultdict[tuple[Any, ...], list[Values]] = defaultdict(list)
     for bound, said in sorted(granted.items()):
         for group in _groups(bound, said, known):
-            resources = tuple(_shortened(bound, group, known))
-            keys = tuple(key for key, _ in bound.values)
-            joined[bound.service, bound.scope, tuple(sorted(group)), resources, keys].append(bound.values)
+            shortened, keys = tuple(_shortened(bound, group, known)), tuple(key for key, _ in bound.values)
+            joined[bound.service, bound.scope, tuple(sorted(group)), shortened, keys].append(bound.values)
     numbers: defaultdict[str, int] = defaultdict(int)
     for (service, scope, actions, resources, keys), values in joined.items():
         sid = f"{service.replace('-', '').capitalize()}{scope.capitalize()}"

@@ -97,6 +97,8 @@ class Run:
     """Do it, and give every complaint: whatever is not as it is for who may do everything."""
     begin: Callable[[Path], World]
     """Bring about what it starts from."""
+    as_it_was: bool = False
+    """Whether it takes the permissions of the file before its change: a kind of resource leaves."""
 
 
 def heard(world: World, run: Run) -> tuple[set[Asked], list[str]]:
@@ -168,28 +170,16 @@ def _ended(outcome: Outcome) -> Complaints:
 
 EVERY_FLAG = frozenset(plan.FLAGS)
 KEPT = EVERY_FLAG - {"skip_final_snapshot"}
-FILES: Mapping[str, Sequence[tuple[Tables, ...]]] = {
-    "dev": (
-        ({"network": {"zones": 3}},),
-        ({"network": {"zones": 3}}, {"network": {"zones": 2}}),
-        ({"database": {"instances": 2}},),
-        ({"database": {"instances": 2}}, {"database": {"instances": 1}}),
-        ({"database": {"engine_version": "17"}},),
-        ({"database": {"max_acu": 4.5}},),
-        ({"bucket": {"noncurrent_days": 3}},),
-        ({"tags": {"owner": "alice"}},),
-    ),
-    "staging": (
-        ({"network": {"zones": 3, "nat": "per-zone"}},),
-        ({"network": {"zones": 3, "nat": "per-zone"}}, {"network": {"zones": 2, "nat": "single"}}),
-        ({"database": {"engine_version": "17"}},),
-    ),
-    "prod": (
-        ({"network": {"nat": "single"}},),
-        ({"network": {"nat": "single"}}, {"network": {"nat": "per-zone"}}),
-        ({"tags": {"owner": "alice"}},),
-    ),
-}
+FILES: Sequence[tuple[Tables, ...]] = (
+    ({"network": {"zones": 3}},),
+    ({"network": {"zones": 3}}, {"network": {"zones": 2}}),
+    ({"database": {"instances": 3}},),
+    ({"database": {"instances": 3}}, {"database": {"instances": 2}}),
+    ({"database": {"engine_version": "17"}},),
+    ({"database": {"max_acu": 4.5}},),
+    ({"bucket": {"noncurrent_days": 3}},),
+    ({"tags": {"owner": "alice"}},),
+)
 """Changes of the file one after the other, of which the last is ours to carry out."""
 
 PROTECTED = Change("Cluster", "protection on", cluster(DeletionProtection=True))
@@ -205,8 +195,12 @@ def runs(environment: str) -> Iterator[Run]:
     for changes in rounds(environment):
         told = ", ".join(f"{change.kind}: {change.what}" for change in changes)
         yield Run(told, "provision", provisioned, partial(_spoilt, environment, changes))
-    for path in FILES[environment]:
+    for path in FILES:
         yield Run(f"the file: {path}", "provision", provisioned, partial(_edited, environment, path))
+    if environment != "dev":
+        path = ({"network": {"nat": "none"}},)
+        begin = partial(_edited, environment, path)
+        yield Run(f"the file: {path}", "provision", provisioned, begin, as_it_was=True)
     if environment == "dev":
         yield Run(BARE, "plan", planned, _bare)
         yield Run(BARE, "provision", provisioned, _bare)

@@ -25,6 +25,7 @@ from tests.world import ENVIRONMENTS as FILES
 
 KNOWN = json.loads((Path(__file__).parent / "service_authorization.json").read_text())
 RECORDED = json.dumps(iam_policy.seen())
+HERE = {"account": ACCOUNT, "region": "us-east-1"}
 EACH = pytest.mark.parametrize("environment", ENVIRONMENTS)
 FOR = pytest.mark.parametrize("purpose", PURPOSES)
 
@@ -55,12 +56,17 @@ def grants() -> Iterator[tuple[str, Grant, Target]]:
 def types(grant: Grant, target: Target) -> list[str]:
     """Name AWS's types of resources on which it judges the action, as far as ours is one of them."""
     service, ours = grant.action.partition(":")[0], permissions.resources()[target.type].arn
-    pattern = re.sub(r"\{\w*\}", "*", ours)
     return [
         type_
         for type_ in KNOWN["actions"][grant.action]
-        if type_ and fnmatchcase(re.sub(r"\$\{\w+\}", "x", KNOWN["resources"][f"{service}:{type_}"]["arn"]), pattern)
+        if type_ and _alike(ours, KNOWN["resources"][f"{service}:{type_}"]["arn"])
     ]
+
+
+def _alike(ours: str, theirs: str) -> bool:
+    """Tell whether two ARNs with places in them are of the same type of resource."""
+    mine, other = (re.sub(r"\$?\{\w*\}", "*", each) for each in (ours, theirs))
+    return fnmatchcase(other.replace("*", "x"), mine) or fnmatchcase(mine.replace("*", "x"), other)
 
 
 def test_every_action_exists() -> None:
@@ -172,14 +178,17 @@ def test_a_suffix_makes_it_another_stack_s() -> None:
 
 
 def test_one_policy_for_all_purposes_allows_what_each_of_them_does() -> None:
-    whole = policy.read(document("prod", *PURPOSES))
+    whole, stack = policy.read(document("prod", *PURPOSES)), Stack(project="acme", environment="prod", **HERE)
     for purpose in PURPOSES:
-        for statement in policy.read(document("prod", purpose)):
-            context = {each.key: each.values for each in statement.conditions}
-            for action in statement.actions:
-                for pattern in statement.resources:
-                    resource = pattern.replace(":*/*", ":security-group/*")
-                    assert policy.decide(whole, action, resource, context).word == "allowed", (action, resource)
+        single = policy.read(document("prod", purpose))
+        found = set()
+        for _, grant, target in grants():
+            context = {key: [stack.name] for _, key in SCOPES[target.scope] if key != permissions.CREATE_ACTION}
+            for arn in iam_policy.arns(target, stack):
+                if policy.decide(single, grant.action, arn, context).word == "allowed":
+                    found.add(grant.action)
+                    assert policy.decide(whole, grant.action, arn, context).word == "allowed", (grant.action, arn)
+        assert found
 
 
 def test_what_is_too_long_for_one_policy_is_printed_in_parts() -> None:
@@ -243,7 +252,7 @@ def test_what_has_another_name_place_or_account_is_not_touched_whatever_its_tags
 def test_no_action_gets_by_another_s_statement_what_it_is_bound_to_otherwise(environment: str) -> None:
     statements = policy.read(document(environment, *PURPOSES))
     named = {action for statement in statements for action in statement.actions}
-    stack = Stack(project="acme", environment=environment, account=ACCOUNT, region="us-east-1")
+    stack = Stack(project="acme", environment=environment, **HERE)
     asked = {permissions.REQUEST_TAG: [stack.name], permissions.CREATE_ACTION: ["CreateVpc"]}
     bound = {(grant.action, target) for _, grant, target in grants() if target.scope == "ours"} - {
         # The default group has no tag.

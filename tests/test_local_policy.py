@@ -1,10 +1,11 @@
-"""What the embedded cloud does under a policy: it judges every request as IAM would, and says no as the service does."""
+"""What the embedded cloud does under a policy: judge every request as IAM would, and say no as the service does."""
 
 from __future__ import annotations
 
 import io
 import json
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
@@ -90,21 +91,35 @@ def test_a_policy_that_is_not_understood_whole_is_refused(said: Any, told: str) 
 # The cloud under one.
 
 
+class Sky:
+    """What all clients of this file speak to: making one costs more than a whole test."""
+
+    cloud: Cloud
+
+    def answer(self, environ: dict[str, Any]) -> Any:
+        return self.cloud.answer(environ)
+
+
+SKY = Sky()
+
+
 @pytest.fixture
 def cloud() -> Cloud:
-    made = Cloud(clock=lambda: 1_800_000_000.0)
-    made.reset()
-    return made
+    SKY.cloud = Cloud(clock=lambda: 1_800_000_000.0)
+    SKY.cloud.reset()
+    return SKY.cloud
 
 
 @pytest.fixture
 def client(cloud: Cloud) -> Client:
     """Give clients of us, or of another access key."""
+    return made
 
-    def make(service: str, key: str = "embedded") -> Any:
-        return wire.plug(wire.isolated_session(REGION, key).client(service, **wire.client_options()), cloud)
 
-    return make
+@cache
+def made(service: str, key: str = "embedded") -> Any:
+    sky: Any = SKY
+    return wire.plug(wire.isolated_session(REGION, key).client(service, **wire.client_options()), sky)
 
 
 def code(call: Callable[[], object]) -> str:
@@ -316,7 +331,7 @@ def test_a_role_is_passed_to_the_service_that_is_named_only(cloud: Cloud, client
     assert dict(target.values) == {"iam:PassedToService": "monitoring.rds.amazonaws.com"}
     arn = f"arn:aws:iam::{ACCOUNT}:role/provisioner/{STACK}/monitoring"
 
-    def made() -> object:
+    def create() -> object:
         return client("rds").create_db_instance(
             DBInstanceIdentifier="shop-dev-1", DBInstanceClass="db.serverless", Engine="aurora-postgresql",
             DBClusterIdentifier="shop-dev", MonitoringRoleArn=arn, MonitoringInterval=60,
@@ -326,9 +341,9 @@ def test_a_role_is_passed_to_the_service_that_is_named_only(cloud: Cloud, client
         return document(allow("rds:*"), allow("iam:PassRole", arn, StringEquals={"iam:PassedToService": service}))
 
     cloud.permit(passing("ec2.amazonaws.com"))
-    assert code(made) == "AccessDenied"
+    assert code(create) == "AccessDenied"
     cloud.permit(passing("monitoring.rds.amazonaws.com"))
-    assert code(made) == "DBClusterNotFoundFault"
+    assert code(create) == "DBClusterNotFoundFault"
 
 
 def test_what_is_understood_is_what_we_print() -> None:

@@ -16,6 +16,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from provisioner import permissions
+
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = sorted(ROOT.glob("environments/*.toml"))
 
@@ -93,7 +95,8 @@ def test_the_wheel_holds_the_three_packages_their_data_and_nothing_else(wheel: P
         names = archive.namelist()
         shipped = {Path(name).name: archive.read(name) for name in names if "/templates/" in name}
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"provisioner", "steps", "state"}
-    assert {"provisioner/py.typed", "provisioner/prices.json", "provisioner/permissions.json"} <= set(names)
+    assert {"provisioner/py.typed", "provisioner/prices.json", "provisioner/operations.json"} <= set(names)
+    assert {f"provisioner/permissions/{name}.json" for name in permissions.sources()} <= set(names)
     assert {f"provisioner/local/{data.name}" for data in ROOT.glob("provisioner/local/*.json")} <= set(names)
     assert shipped == {path.name: path.read_bytes() for path in ENVIRONMENTS}
 

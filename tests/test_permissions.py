@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from provisioner import iam_policy, permissions
+from provisioner.config import load
 from provisioner.iam_policy import PURPOSES, Document
 from provisioner.kit import Stack
 from provisioner.local import ACCOUNT
@@ -21,6 +22,7 @@ from provisioner.session import drafted
 from steps import KINDS
 from tests.hands import ENVIRONMENTS
 from tests.runs import BARE, ROOM, Asked, Purpose, Run, heard, runs
+from tests.world import ENVIRONMENTS as FILES
 from tests.world import Moment, World
 
 RECORD = Path(iam_policy.__file__).parent / "operations.json"
@@ -28,9 +30,9 @@ WRITING = os.environ.get("GOLDEN") == "write"
 HERE = {"account": ACCOUNT, "region": "us-east-1"}
 
 
-def printed(world: World, purpose: Purpose) -> Document:
-    """Give the policy that iam-policy prints for the file as it is."""
-    settings = world.settings
+def printed(world: World, purpose: Purpose, as_it_was: bool = False) -> Document:
+    """Give the policy that iam-policy prints for the file as it is, or for the one that comes with provisioner."""
+    settings = load(FILES, world.request.environment) if as_it_was else world.settings
     stack = Stack(project=settings.project, environment=settings.environment, suffix=settings.suffix, **HERE)
     return iam_policy.document(drafted(settings, stack), stack, (purpose,))
 
@@ -43,7 +45,7 @@ def through(environment: str) -> tuple[dict[Run, set[Asked]], dict[Run, list[str
         with TemporaryDirectory() as folder:
             world = run.begin(Path(folder))
             if not WRITING:
-                world.cloud.permit(printed(world, run.purpose))
+                world.cloud.permit(printed(world, run.purpose, run.as_it_was))
             seen[run], told = heard(world, run)
             if told:
                 complaints[run] = told
@@ -112,7 +114,7 @@ def test_every_action_that_is_printed_is_needed(tmp_path: Path, environment: str
     for number, run in enumerate(through(environment)[0]):
         if concerned := {action for action in suspects if run in using[action]}:
             world = run.begin(tmp_path / str(number))
-            moment, policy = world.moment(), printed(world, purpose)
+            moment, policy = world.moment(), printed(world, purpose, run.as_it_was)
             suspects -= {action for action in concerned if breaks(world, moment, run, without(policy, action))}
     assert suspects == set()
 

@@ -18,6 +18,7 @@ from xml.etree import ElementTree
 import moto.backends
 from botocore import xform_name
 from moto.core.utils import get_service_model
+from moto.utilities.utils import get_partition
 
 from provisioner import permissions
 from provisioner.local.rules import Ask
@@ -140,12 +141,12 @@ class Subject:
             yield "*"
             return
         arn, names = permissions.resources()[target.type].arn, permissions.resources()[target.type].names
-        place = {"partition": "aws", "region": self.ask.region, "account": self.ask.account}
+        place = {"partition": get_partition(self.ask.region), "region": self.ask.region, "account": self.ask.account}
         value = _at(self.parameters, target.parameter) if target.parameter else None
         if value is None:
             if not target.optional:
                 # What has not our name whatever the stack is AWS's own, and the request leaves the choice to AWS.
-                yield arn.format("*" if "{" in names else names, **place)
+                yield arn.format("*" if "{" in names[0] else names[0], **place)
             return
         for each in value if isinstance(value, list) else [value]:
             found = self._resolved(target.type, str(each))
@@ -163,9 +164,11 @@ class Subject:
             return value.removeprefix("alias/")
         if type_ == "key":
             return _key(self, value)
-        if type_ == "role" and not value.startswith("arn:"):
-            path = self.parameters.get("Path") or getattr(_role(self, value), "path", "/")
-            return f"{str(path).lstrip('/')}{value}"
+        if type_ in ("role", "missing-role") and not value.startswith("arn:"):
+            path = self.parameters.get("Path") or getattr(_role(self, value), "path", None)
+            if type_ == "missing-role":
+                return "" if path else value
+            return f"{str(path).lstrip('/')}{value}" if path else ""
         return value.removesuffix(":*")
 
     def _associated(self, association: str) -> str:

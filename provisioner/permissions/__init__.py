@@ -38,7 +38,7 @@ class Resource:
     """A type of resource: how its ARN is made of its name, and how the names of a stack's are."""
 
     arn: str
-    names: str
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,11 @@ def sources() -> Mapping[str, Mapping[str, Any]]:
 @cache
 def resources() -> Mapping[str, Resource]:
     """Give every type of resource."""
-    return {type_: Resource(*said) for each in sources().values() for type_, said in each.get("resources", {}).items()}
+    return {
+        type_: Resource(arn, tuple(names))
+        for each in sources().values()
+        for type_, (arn, *names) in each.get("resources", {}).items()
+    }
 
 
 @cache
