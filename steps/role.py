@@ -20,8 +20,9 @@ POLICY = "own"
 class Role(Step):
     """A role that one service of AWS can assume, for resources of this account only, with exactly these permissions.
 
-    Its id is its ARN. Its name belongs to the account, not to a region. What others attach to it is taken away again:
-    a role that may do more than the file says is a way round the file.
+    Its id is its ARN. Its name belongs to the account, so it has the region in it: a stack of the same name in another
+    one has its own. What others attach to it is taken away again: a role that may do more than the file says is a way
+    round the file.
     """
 
     service: str
@@ -34,6 +35,10 @@ class Role(Step):
     """AWS's own policies, by path and name: ``service-role/AmazonRDSEnhancedMonitoringRole``."""
     boundary: str = ""
     """The ARN of a policy that bounds whatever it is permitted."""
+
+    @property
+    def label(self) -> str:
+        return f"{_beginning(self.stack)}{self.name.removesuffix('-role')}"  # IAM takes 64 characters
 
     @property
     def path(self) -> str:
@@ -147,12 +152,17 @@ class Role(Step):
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
-        for role in aws.items("iam.list_roles", PathPrefix=f"/provisioner/{stack.name}/"):
+        listed = (role["RoleName"] for role in aws.items("iam.list_roles", PathPrefix=f"/provisioner/{stack.name}/"))
+        for name in (each for each in listed if each.startswith(_beginning(stack))):
             # The list tells no tags.
-            answer = aws.ask("iam.get_role", RoleName=role["RoleName"])
+            answer = aws.ask("iam.get_role", RoleName=name)
             tags = tags_of(answer["Role"]) if answer else {}
             if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
                 yield tags.get("provisioner:step", "")
+
+
+def _beginning(stack: Stack) -> str:
+    return f"{stack.name}-{stack.region}-"
 
 
 def _document(statements: list[dict[str, Any]]) -> dict[str, Any]:

@@ -421,7 +421,7 @@ ROWS = (
         "vpc_subnet_different_az vpc_subnet_separate_private_public",
         subnets_are_both,
     ),
-    Row("Endpoint policy bound to the account", "vpc_endpoint_connections_trust_boundaries", endpoints_are_bound),
+    Row("Endpoint policy bound to the account", "", endpoints_are_bound),
     Row("Every address used", "CKV2_AWS_19", addresses_are_used),
     # Bucket
     Row(

@@ -41,7 +41,7 @@ def operations(world: World, run: str, flags: frozenset[str] = frozenset()) -> t
 def copied(world: World) -> None:
     """Have the backup plan made a copy."""
     (cluster,) = world.client("rds").describe_db_clusters()["DBClusters"]
-    role = world.client("iam").get_role(RoleName="acme-dev-backup-role")["Role"]["Arn"]
+    role = world.client("iam").get_role(RoleName="acme-dev-us-east-1-backup")["Role"]["Arn"]
     world.client("backup").start_backup_job(
         BackupVaultName="acme-dev-vault", ResourceArn=cluster["DBClusterArn"], IamRoleArn=role
     )
