@@ -90,9 +90,6 @@ def _repeated(ask: Ask, what: str, made: Mapping[str, Any]) -> Reply | None:
     return answer(ask, answered[token]) if token in answered else None
 
 
-# Vaults
-
-
 @rules.before("CreateBackupVault")
 def a_vault_is_made_once(ask: Ask) -> Reply:
     """AlreadyExistsException for another request under its name; InvalidParameterValueException for a name or a key
@@ -164,9 +161,6 @@ def _vault(ask: Ask, name: str) -> dict[str, Any]:
     return {**_held(ask, "vaults")[name], "NumberOfRecoveryPoints": len(_points(ask, name))}
 
 
-# What is in them
-
-
 @rules.before("StartBackupJob")
 def a_copy_is_made(ask: Ask) -> Reply:
     """It is there at once, under the key of the cluster it is a copy of. AWS Backup Developer Guide, "Encryption for
@@ -211,9 +205,6 @@ def a_copy_is_deleted(ask: Ask) -> Reply:
 
 def _points(ask: Ask, vault: str) -> list[dict[str, Any]]:
     return [each for each in _held(ask, "points").values() if each["BackupVaultName"] == vault]
-
-
-# Plans
 
 
 @rules.before("CreateBackupPlan")
@@ -304,9 +295,6 @@ def _name(plan: Mapping[str, Any]) -> str:
     return str(plan["BackupPlan"]["BackupPlanName"])
 
 
-# Selections
-
-
 @rules.before("CreateBackupSelection")
 def a_selection_is_made_once_for_a_name(ask: Ask) -> Reply:
     """The same CreatorRequestId is the same selection; a name is used once in a plan; the role has to be there and one
@@ -363,9 +351,6 @@ def _selection(ask: Ask) -> dict[str, Any]:
     if all(each["SelectionId"] != id for each in _selections(ask, plan)):
         raise _missing(f"Cannot find Backup plan {plan} or selection {id}")
     return _held(ask, "selections")[id]
-
-
-# Tags and the region
 
 
 @rules.before("ListTags")

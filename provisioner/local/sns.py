@@ -21,12 +21,17 @@ def a_topic_is_made_once(ask: Ask) -> None:
         return
     given = dict(_entries(ask, "Attributes.entry", "key", "value"))
     held = {"KmsMasterKeyId": topic.kms_master_key_id, "Policy": topic.policy, "DisplayName": topic.display_name}
-    if any(held.get(name) != value for name, value in given.items()):
+    if any(_plain(name, held.get(name)) != _plain(name, value) for name, value in given.items()):
         text = "Invalid parameter: Attributes Reason: Topic already exists with different attributes"
         raise Refusal("InvalidParameter", text)
     tags = dict(_entries(ask, "Tags.member", "Key", "Value"))
     if tags and tags != topic._tags:
         raise Refusal("InvalidParameter", "Invalid parameter: Tags Reason: Topic already exists with different tags")
+
+
+def _plain(name: str, value: str | None) -> Any:
+    """Read a policy, which is the same in whatever spelling."""
+    return trust.statements_of(value) if name == "Policy" and value else value
 
 
 @rules.before("CreateTopic", "SetTopicAttributes")
