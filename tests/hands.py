@@ -17,7 +17,7 @@ from tests import hands_security
 
 ENVIRONMENTS = ("dev", "staging", "prod")
 WITH_NAT = ("staging", "prod")
-HARDENED = ("dev-hardened",)
+HARDENED = ("prod",)
 EVERYWHERE = "0.0.0.0/0"
 EVERYBODY = {"Protocol": "-1", "RuleAction": "allow", "CidrBlock": EVERYWHERE}
 PERMITTING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "logs:*", "Resource": "*"}]}
@@ -342,8 +342,8 @@ CHANGES = (
     Change("NetworkAcl", "a rule changed", entry("replace", 300, **EVERYBODY), HARDENED),
     Change("NetworkAcl", "subnets moved to the default one", move_subnets, HARDENED),
     Change("NetworkAcl", "deleted", delete_acl, HARDENED),
-    Change("DefaultNetworkAcl", "a rule added", entry("create", 1, **EVERYBODY), (*ENVIRONMENTS, *HARDENED)),
-    Change("DefaultNetworkAcl", "closed", entry("delete", 100)),
+    Change("DefaultNetworkAcl", "a rule added", entry("create", 1, **EVERYBODY)),
+    Change("DefaultNetworkAcl", "closed", entry("delete", 100), ("dev", "staging")),
     Change("DefaultNetworkAcl", "opened", entry("create", 100, **EVERYBODY), HARDENED),
     Change("Role", "tags changed", retag_role, HARDENED),
     Change(

@@ -11,7 +11,7 @@ from typing import Any
 
 from provisioner.engine import Seen
 
-HARDENED = ("dev-hardened",)
+HARDENED = ("prod",)
 OPEN = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "kms:*"}]}
 
 Client = Callable[[str], Any]

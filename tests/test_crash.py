@@ -28,12 +28,11 @@ from tests.world import Killed, Moment, Watched, standing
 
 FLAGS = {
     "dev": frozenset[str](),
-    "dev-hardened": frozenset[str](),
     "staging": frozenset({"delete_data"}),
     "prod": frozenset({"disable_protection", "delete_data"}),
 }
 """What their teardown asks for: there are objects in the buckets of all but dev."""
-ENVIRONMENTS = ["dev", *(pytest.param(name, marks=pytest.mark.crash) for name in ("dev-hardened", "staging", "prod"))]
+ENVIRONMENTS = ["dev", *(pytest.param(name, marks=pytest.mark.crash) for name in ("staging", "prod"))]
 PARTS = 3
 """Into how many tests of about the same length the deaths of one run are dealt, so that all workers share them."""
 

@@ -217,7 +217,7 @@ def test_every_check_of_what_is_gone_finds_its_own(
 
 
 def test_an_inventory_finds_everything_that_the_state_names_and_nothing_else(tmp_path: Path) -> None:
-    prod = stack_that_stands(tmp_path, "prod-hardened")
+    prod = stack_that_stands(tmp_path, "prod")
     state, found = read(prod.state), inventory(prod.client)
     assert state is not None
     assert {each.id for each in found if not each.by_aws} == {record.id for record in state.steps.values()}
@@ -226,7 +226,7 @@ def test_an_inventory_finds_everything_that_the_state_names_and_nothing_else(tmp
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: f"{change.kind} {change.what}")
 def test_what_a_foreign_hand_changes_is_seen_and_seen_to_be_put_right(tmp_path: Path, change: Change) -> None:
-    prod = stack_that_stands(tmp_path, "prod-hardened")
+    prod = stack_that_stands(tmp_path, "prod")
     made = make(prod.client, change, next(each.id for each in inventory(prod.client) if concerns(change, each)))
     assert put_right(prod.client, [made]) == [(made, False)]
     assert not prod.provision().failures
@@ -236,7 +236,7 @@ def test_what_a_foreign_hand_changes_is_seen_and_seen_to_be_put_right(tmp_path: 
 def test_a_seed_decides_what_a_foreign_hand_does_to_each_subject(tmp_path: Path) -> None:
     drawn = []
     for seed in (1, 1, 2, 3):
-        prod = stack_that_stands(tmp_path, "prod-hardened")
+        prod = stack_that_stands(tmp_path, "prod")
         drawn.append(
             [(each.change.kind, each.change.what) for each in interfere(prod.client, inventory(prod.client), seed)]
         )

@@ -32,7 +32,6 @@ REGION = "us-east-1"
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "dev-bordered": {"security": {"network_acls": True, "flow_logs": True}},
     "dev-hardened": {"hardened": True},
-    "prod-hardened": {"hardened": True},
 }
 """Environments whose file is another's, changed so."""
 
