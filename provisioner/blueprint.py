@@ -98,6 +98,11 @@ def _key(settings: Settings, common: dict[str, Any]) -> Key:
     return Key(name="key", final_snapshot=database is not None and database.final_snapshot, **common)
 
 
+def _role(settings: Settings, **wished: Any) -> Role:
+    """A role that is bounded as the file says."""
+    return Role(boundary=settings.security.role_boundary or "", **wished)
+
+
 def _buckets(settings: Settings, key: Key | None, common: dict[str, Any]) -> Iterator[Step]:
     """The bucket, after the one that gets its logs."""
     wish, logs = settings.bucket, None
@@ -182,7 +187,8 @@ def _flow_log(settings: Settings, vpc: Vpc, common: dict[str, Any], key: Key | N
     path = f"/aws/vpc/{stack.name}/flow"
     group = LogGroup(name="flow-log-group", path=path, key=key, days=settings.log_days, **common)
     here = f"arn:{stack.partition}:{{}}:{stack.region}:{stack.account}:{{}}"
-    role = Role(
+    role = _role(
+        settings,
         name="flow-log-role",
         service="vpc-flow-logs.amazonaws.com",
         source=here.format("ec2", "vpc-flow-log/*"),
@@ -242,7 +248,7 @@ def _database(
     if key and settings.has("alerts"):
         yield from _alerts(cluster, instances, key, common)
     if settings.has("backup_plan"):
-        yield from _backups(cluster, key, common)
+        yield from _backups(settings, cluster, key, common)
 
 
 def _log_path(stack: Stack) -> str:
@@ -267,7 +273,7 @@ def _instances(
         stack, service = cluster.stack, "monitoring.rds.amazonaws.com"
         source = f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:db:{stack.name}-*"
         managed = ("service-role/AmazonRDSEnhancedMonitoringRole",)
-        role = Role(name="monitoring-role", service=service, source=source, managed=managed, **common)
+        role = _role(settings, name="monitoring-role", service=service, source=source, managed=managed, **common)
         yield role
         watched |= {"monitoring_role": role, "monitoring_seconds": MONITORING}
     if settings.has("performance_insights"):
@@ -292,9 +298,9 @@ def _alerts(cluster: Cluster, instances: list[DbInstance], key: Key, common: dic
     )
 
 
-def _backups(cluster: Cluster, key: Key | None, common: dict[str, Any]) -> Iterator[Step]:
+def _backups(settings: Settings, cluster: Cluster, key: Key | None, common: dict[str, Any]) -> Iterator[Step]:
     """A vault that outlives the database, and what is copied into it."""
     managed = ("service-role/AWSBackupServiceRolePolicyForBackup",)
-    role = Role(name="backup-role", service="backup.amazonaws.com", managed=managed, **common)
+    role = _role(settings, name="backup-role", service="backup.amazonaws.com", managed=managed, **common)
     vault = BackupVault(name="vault", key=key, implied=frozenset({"key"}), **common)
     yield from (role, vault, BackupPlan(name="backup-plan", vault=vault, role=role, cluster=cluster, **common))

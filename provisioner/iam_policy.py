@@ -10,7 +10,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import Any, Literal
@@ -26,6 +26,8 @@ LIMIT = 6144
 STRICT = frozenset({"ours", "retagged", "born"})
 """Words that bind a resource at least as well as any other would: what has no tag yet is not ours, and nothing is born
 but by a creation that is allowed."""
+UNBOUND = "iam.delete_role_permissions_boundary"
+"""What nobody may do whose roles are bounded: what they may do at most would be for them to say."""
 _TYPED = re.compile(r"(arn:[^:]*:[^:]*:[^:]*:[^:]*:)([a-z-]+)([:/].*)")
 Document = dict[str, Any]
 Values = tuple[tuple[str, str], ...]
@@ -59,7 +61,10 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
     for step in steps:
         declared[step.kind].append(step)
     given = {kind: _given(own) for kind, own in declared.items()}
+    boundary = next((bound for step in steps if (bound := getattr(step, "boundary", ""))), "")
     for kind, operation in dict.fromkeys(_operations(declared, purposes)):
+        if boundary and operation == UNBOUND:
+            continue
         own, parameters = declared.get(kind, []), given.get(kind, frozenset())
         needed = permissions.only().get(kind, {}).get(operation)
         for grant in permissions.grants(operation, parameters) if not needed or needed in parameters else ():
@@ -67,6 +72,8 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
                 creating.add(operation)
             for target in grant.targets:
                 bound, resources = _placed(kind, grant.action, target, stack, own)
+                if boundary and grant.action in permissions.bounded():
+                    bound = replace(bound, values=(*bound.values, (permissions.BOUNDARY, boundary)))
                 granted[bound][grant.action] |= resources
     _loosen(granted)
     statements = dict(_statements(granted, stack, sorted(_creators(creating))))

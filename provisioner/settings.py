@@ -234,6 +234,10 @@ class Security(Table):
     """What the database waits for, kept for seven days."""
     alerts: Switch = None
     """A topic that is told when the database fails, is changed or maintained; encrypted, so it takes own_key."""
+    role_boundary: Annotated[
+        str | None, _text("arn:aws[a-z-]*:iam::([0-9]{12}|aws):policy/[A-Za-z0-9+=,.@_/-]+", "the ARN of a policy")
+    ] = None
+    """A policy that bounds every role made here; absent: none."""
     log_days: Retention | None = None
     """Days the logs are kept; absent: 365 of a hardened environment, else 30."""
 

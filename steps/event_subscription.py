@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, Unknown, tags_of
 from provisioner.terms import Quota
 from steps import rds
 from steps.order import as_wanted
@@ -60,13 +60,18 @@ class EventSubscription(Step):
             "arn": arn,
             "topic": item["SnsTopicArn"],
             "source_type": item.get("SourceType"),
-            "sources": as_wanted(self.sources, item.get("SourceIdsList", ())),
+            "sources": as_wanted(self.sources, map(self._absent(), item.get("SourceIdsList", ()))),
             "categories": as_wanted(self.categories, item.get("EventCategoriesList", ())),
             "enabled": item["Enabled"],
             "tags": found_tags(self, tags),
         }
         broken = f"{status}: {BROKEN[status]}" if status in BROKEN else ""
         return Live(self.label, facts, busy="" if broken or status == "active" else status, broken=broken)
+
+    def _absent(self) -> Callable[[str], Any]:
+        """Give what tells a source that is not there now by the name it will have again: a subscription keeps it."""
+        names = {f"{self.stack.name}-{each.name}": each for each in self.sources if isinstance(each, Unknown)}
+        return lambda source: names.get(source, source)
 
     def _settings(self) -> dict[str, Any]:
         values = {told: getattr(self, field) for field, told in NAMES.items()}

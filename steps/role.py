@@ -111,8 +111,16 @@ class Role(Step):
                 **({"PermissionsBoundary": self.boundary} if self.boundary else {}),
             )
             live = Live(Unknown(self.name), {"policies": {}, "attached": ()})
+        # First: whoever is only let near bounded roles can do nothing else to one before.
+        yield from self._bounded(live)
         if calls := tuple(self._changes(live)):
             yield calls
+
+    def _bounded(self, live: Live) -> Iterator[Call]:
+        if "boundary" in self.differences(live):
+            verb = "put" if self.boundary else "delete"
+            bound = {"PermissionsBoundary": self.boundary} if self.boundary else {}
+            yield Call(f"iam.{verb}_role_permissions_boundary", RoleName=self.label, **bound)
 
     def _changes(self, live: Live) -> Iterator[Call]:
         """Name what brings a role to what is wanted; none of it depends on another."""
@@ -122,10 +130,6 @@ class Role(Step):
         if "trust" in differences:
             trust = json.dumps(self.trust)
             yield Call("iam.update_assume_role_policy", RoleName=self.label, PolicyDocument=trust)
-        if "boundary" in differences and self.boundary:
-            yield Call("iam.put_role_permissions_boundary", RoleName=self.label, PermissionsBoundary=self.boundary)
-        elif "boundary" in differences:
-            yield Call("iam.delete_role_permissions_boundary", RoleName=self.label)
         found = live.facts["policies"]
         for name, document in self.policies.items():
             if found.get(name) != document:

@@ -190,6 +190,8 @@ def role(verb: str, **changes: Any) -> Hand:
 def delete_role(client: Client, seen: Seen) -> None:
     for policy in client("iam").list_role_policies(RoleName=seen.step.label)["PolicyNames"]:
         client("iam").delete_role_policy(RoleName=seen.step.label, PolicyName=policy)
+    for each in client("iam").list_attached_role_policies(RoleName=seen.step.label)["AttachedPolicies"]:
+        client("iam").detach_role_policy(RoleName=seen.step.label, PolicyArn=each["PolicyArn"])
     client("iam").delete_role(RoleName=seen.step.label)
 
 

@@ -222,10 +222,11 @@ def rounds(environment: str) -> Iterator[list[Change]]:
     """Give all that foreign hands change: at once one thing of every kind, and alone what leaves less than it found."""
     alone = re.compile("deleted|released|stopped|detached|disassociated|hung|revoked")
     possible = [change for change in CHANGES if environment in change.environments]
-    yield from ([change] for change in possible if alone.search(change.what))
     kinds = defaultdict(list)
     for change in possible:
-        if not alone.search(change.what):
+        if change.kind in ("FlowLog", "Key") or alone.search(change.what):
+            yield [change]
+        else:
             kinds[change.kind].append(change)
     for changes in zip_longest(*kinds.values()):
         yield [change for change in changes if change]
@@ -283,7 +284,12 @@ def _twice(environment: str, operation: str, folder: Path) -> World:
 
 def _full(environment: str, folder: Path) -> World:
     world = standing(folder, environment)
-    [bucket] = [each["Name"] for each in world.client("s3").list_buckets()["Buckets"]]
-    world.client("s3").put_object(Bucket=bucket, Key="a", Body=b"a")
-    world.client("s3").create_multipart_upload(Bucket=bucket, Key="b")
+    for bucket in world.client("s3").list_buckets()["Buckets"]:
+        world.client("s3").put_object(Bucket=bucket["Name"], Key="a", Body=b"a")
+        world.client("s3").create_multipart_upload(Bucket=bucket["Name"], Key="b")
+    (cluster,) = world.client("rds").describe_db_clusters()["DBClusters"]
+    for vault in world.client("backup").list_backup_vaults()["BackupVaultList"]:
+        (role,) = (each for each in world.client("iam").list_roles()["Roles"] if each["RoleName"].endswith("-backup"))
+        copied = {"BackupVaultName": vault["BackupVaultName"], "ResourceArn": cluster["DBClusterArn"]}
+        world.client("backup").start_backup_job(**copied, IamRoleArn=role["Arn"])
     return world

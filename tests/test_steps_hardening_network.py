@@ -24,7 +24,7 @@ from steps.vpc_endpoint import VpcEndpoint
 from tests.model import validate
 from tests.test_steps_network import STACK, Case, Told, described, flat, golden, printed, question, tagged
 
-ARN = "arn:aws:iam::123456789012:role/provisioner/shop-dev/shop-dev-flow-role"
+ARN = "arn:aws:iam::123456789012:role/provisioner/shop-dev/shop-dev-eu-west-1-flow"
 PATH = "/aws/vpc/shop-dev/flow"
 GROUP_ARN = f"arn:aws:logs:eu-west-1:123456789012:log-group:{PATH}"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1"
@@ -142,7 +142,7 @@ REMADE = f"""
 LogGroupName={PATH} DeliverLogsPermissionArn=arn:aws:iam::123456789012:role/provisioner/shop-dev/shop-... \
 MaxAggregationInterval=600
 """
-NAMED = "RoleName=shop-dev-flow-role"
+NAMED = "RoleName=shop-dev-eu-west-1-flow"
 BACK = """
     & ec2.replace_network_acl_association AssociationId=aclassoc-1 NetworkAclId=acl-0
     & ec2.replace_network_acl_association AssociationId=aclassoc-2 NetworkAclId=acl-0
@@ -259,7 +259,7 @@ Tags={json.dumps(pairs(ROLE))[:57]}... PermissionsBoundary={ROLE.boundary}
             ),
             "unbounded": (
                 {"boundary": ""},
-                f"& iam.put_role_permissions_boundary {NAMED} PermissionsBoundary={ROLE.boundary}",
+                f"iam.put_role_permissions_boundary {NAMED} PermissionsBoundary={ROLE.boundary}",
             ),
             "permitted otherwise, and more": (
                 {"policies": {"own": {}, "theirs": {}}, "attached": ("arn:aws:iam::aws:policy/All",)},
@@ -491,7 +491,7 @@ def test_a_role_trusts_its_service_for_this_account_only() -> None:
 def test_a_role_of_the_same_name_that_others_made_is_foreign() -> None:
     live = ROLE.observe(iam(Tags=[]))
     assert live is not None
-    assert live.foreign.startswith('aws iam tag-role --role-name shop-dev-flow-role --tags \'[{"Key": "Name"')
+    assert live.foreign.startswith('aws iam tag-role --role-name shop-dev-eu-west-1-flow --tags \'[{"Key": "Name"')
     assert live.cure == ""
 
 

@@ -96,6 +96,8 @@ def _context(ask: Ask, subject: Subject, grant: Grant, values: Mapping[str, str]
     owned = {f"aws:ResourceTag/{key}": [value] for key, value in subject.tags_of(arn).items()} if arn != "*" else {}
     place = {"region": ask.region, "account": ask.account}
     named = {key: [value.format(**place)] for key, value in values.items()}
+    if grant.action in permissions.bounded() and (boundary := subject.boundary(arn)):
+        named[permissions.BOUNDARY] = [boundary]
     born = grant.action == "ec2:CreateTags" and ask.action != "CreateTags"
     return {**asked, **owned, **named, **({CREATE_ACTION: [ask.action]} if born else {})}
 

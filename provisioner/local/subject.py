@@ -122,6 +122,11 @@ class Subject:
             return _tags(_KEPT[service](self, arn, name)) if service in _KEPT else {}
         return {}
 
+    def boundary(self, role: str) -> str:
+        """Give the policy that bounds a role, or that the request would have bound it; "" where there is none."""
+        kept = _role(self, role.rpartition("/")[2])
+        return str(self.parameters.get("PermissionsBoundary") or getattr(kept, "permissions_boundary", "") or "")
+
     @cached_property
     def _path(self) -> str:
         path = str(self.ask.environ.get("RAW_URI") or self.ask.environ["PATH_INFO"]).partition("?")[0]

@@ -15,6 +15,7 @@ from typing import Any
 
 STACK = "provisioner:stack"
 """The tag by which what is ours is known."""
+BOUNDARY = "iam:PermissionsBoundary"
 REQUEST_TAG, RESOURCE_TAG, CREATE_ACTION = f"aws:RequestTag/{STACK}", f"aws:ResourceTag/{STACK}", "ec2:CreateAction"
 SCOPES: Mapping[str, tuple[tuple[str, str], ...]] = {
     "new": (("StringEquals", REQUEST_TAG),),
@@ -87,6 +88,12 @@ def resources() -> Mapping[str, Resource]:
 def untagged() -> Mapping[str, str]:
     """Name the kinds of steps whose resource is AWS's own and carries no tag of ours, with its type."""
     return {kind: type_ for each in sources().values() for kind, type_ in each.get("untagged", {}).items()}
+
+
+@cache
+def bounded() -> Collection[str]:
+    """Name the actions on roles that know by which policy the role is bounded, as ``iam:PermissionsBoundary``."""
+    return frozenset(action for each in sources().values() for action in each.get("bounded", ()))
 
 
 @cache
