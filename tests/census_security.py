@@ -32,6 +32,16 @@ def keys(client: Client) -> Iterator[dict[str, Any]]:
         }
 
 
+def of_aws(client: Client) -> Iterator[tuple[str, str]]:
+    """Name AWS's own keys, which it makes when they are first used, by their aliases."""
+    kms = client("kms")
+    for each in kms.list_keys()["Keys"]:
+        key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
+        if key["KeyManager"] == "AWS":
+            aliases = kms.list_aliases(KeyId=each["KeyId"])["Aliases"]
+            yield key["Arn"], f"AWS's own {[alias['AliasName'] for alias in aliases]}"
+
+
 def census(client: Client) -> dict[str, list[dict[str, Any]]]:
     """List all of it by kind."""
     return {

@@ -5,6 +5,7 @@ Also sees who asks and calls what in them. Knows no permission and no policy.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections import defaultdict
@@ -207,6 +208,11 @@ def runs(environment: str) -> Iterator[Run]:
         yield Run(BARE, "teardown", torn_down, _bare)
         yield Run("a key of its own", "plan", planned, _keyed)
         yield Run("a key of its own", "provision", provisioned, _keyed)
+    if environment != "prod":
+        beside = partial(_namesakes, environment)
+        yield Run("namesakes of others", "plan", planned, beside)
+        yield Run("namesakes of others", "provision", provisioned, beside)
+        yield Run("namesakes of others", "teardown", partial(torn_down, flags=EVERY_FLAG), beside)
     for operation in TWICE:
         if environment != "dev" or operation != "ec2.allocate_address":
             yield Run(f"{operation}, done twice", "provision", provisioned, partial(_twice, environment, operation))
@@ -279,6 +285,21 @@ def _twice(environment: str, operation: str, folder: Path) -> World:
     killed(world, operation)
     world.clock.time += 2 * LAG
     world.cloud.switch(Faults())
+    return world
+
+
+def _namesakes(environment: str, folder: Path) -> World:
+    """Have others called what is theirs as a hardened stack of this name would call its own."""
+    world = standing(folder, environment)
+    name, client = world.stack.name, world.client
+    client("sns").create_topic(Name=f"{name}-alerts")
+    key = client("kms").create_key()["KeyMetadata"]["KeyId"]
+    client("kms").create_alias(AliasName=f"alias/{name}-key", TargetKeyId=key)
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    role = {"Path": f"/provisioner/{name}/", "RoleName": f"{name}-us-east-1-backup"}
+    client("iam").create_role(**role, AssumeRolePolicyDocument=trust)
+    client("backup").create_backup_vault(BackupVaultName=f"{name}-vault")
+    client("logs").create_log_group(logGroupName=f"/aws/vpc/{name}/flow")
     return world
 
 

@@ -136,6 +136,11 @@ def test_dev_is_built_with_111_requests_and_found_built_with_40(tmp_path: Path) 
 
 
 Tables = dict[str, Any]
+SWITCHES = [
+    *("network_acls", "flow_logs", "access_logs", "bucket_events", "backup_plan", "enhanced_monitoring"),
+    "performance_insights",
+]
+"""What can be had alone: alerts are encrypted, and a key is not given up for the asking."""
 
 
 def fresh(folder: Path, environment: str, *changes: Tables) -> Census:
@@ -160,8 +165,7 @@ def fresh(folder: Path, environment: str, *changes: Tables) -> Census:
         ("dev", [{"database": {"deletion_protection": True}}]),
         ("dev", [{"bucket": {"noncurrent_days": 3}}, {"bucket": {"abort_uploads_days": 5}}]),
         ("dev", [{"tags": {"owner": "alice"}}, {"tags": {"team": "network"}}]),
-        ("dev", [{"security": {"network_acls": on}} for on in (True, False)]),
-        ("dev", [{"security": {"flow_logs": on}} for on in (True, False)]),
+        *(("dev", [{"security": {switch: on}} for on in (True, False)]) for switch in SWITCHES),
         (
             "prod",
             [{"network": {"peers": peers}} for peers in (["10.9.0.0/16", "10.8.0.0/16"], ["10.8.0.0/16"])],

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from moto.core.exceptions import JsonRESTError
+from moto.kms.utils import RESERVED_ALIASES
 
 from provisioner.local import trust
 from provisioner.local.protocol import told
@@ -29,6 +30,9 @@ _CHANGES = (
 """What a key in its window refuses, beside all use of it; a disabled one refuses use only. KMS Developer Guide, "Key
 states of AWS KMS keys"."""
 _WINDOW = range(7, 31)
+
+# Whoever names no key gets AWS's own of the service, which moto makes when it is first asked for: of these too.
+RESERVED_ALIASES.extend(each for each in ("alias/aws/backup", "alias/aws/sns") if each not in RESERVED_ALIASES)
 
 
 @rules.before(EVERY)
