@@ -208,6 +208,7 @@ def runs(environment: str) -> Iterator[Run]:
         yield Run(BARE, "teardown", torn_down, _bare)
         yield Run("a key of its own", "plan", planned, _keyed)
         yield Run("a key of its own", "provision", provisioned, _keyed)
+        yield Run("roles bounded, and one unbound by others", "provision", provisioned, _unbound)
     if environment != "prod":
         beside = partial(_namesakes, environment)
         yield Run("namesakes of others", "plan", planned, beside)
@@ -275,6 +276,17 @@ def _keyed(folder: Path) -> World:
     key = world.client("kms").create_key()["KeyMetadata"]["KeyId"]
     world.client("kms").create_alias(AliasName="alias/shop", TargetKeyId=key)
     world.change(database={"kms_key": "alias/shop"})
+    return world
+
+
+def _unbound(folder: Path) -> World:
+    world = World(folder)
+    may = {"Effect": "Allow", "Action": "logs:*", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+    bound = world.client("iam").create_policy(PolicyName="services", PolicyDocument=policy)["Policy"]["Arn"]
+    world.change(security={"flow_logs": True, "role_boundary": bound})
+    assert not world.provision().failures
+    world.client("iam").delete_role_permissions_boundary(RoleName=f"{world.stack.name}-us-east-1-flow-log")
     return world
 
 

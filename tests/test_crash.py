@@ -139,7 +139,7 @@ def told(environment: str, run: str, pace: Pace = AT_ONCE) -> Story:
         aws = session.aws
         aws.before, aws.after = dies("before"), dies("after")
         outcome = stage.run(session)
-        assert set(outcome.results.values()) <= {"settled", "gone"}, outcome.failures
+        assert set(outcome.results.values()) <= {"settled", "gone", "kept"}, outcome.failures
         stage.soften()
         return Story(begin, tuple(found), census(stage.world.client))
 

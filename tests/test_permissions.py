@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from provisioner import iam_policy, permissions
 from provisioner.config import load
@@ -163,3 +164,44 @@ def written(found: Mapping[str, Any]) -> str:
         return "{\n" + ",\n".join(inner) + f"\n{indent}}}"
 
     return lines(found, 0) + "\n"
+
+
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+ADMINISTRATOR = "arn:aws:iam::aws:policy/AdministratorAccess"
+SERVICES = f"arn:aws:iam::{ACCOUNT}:policy/services"
+
+
+def test_whoever_provisions_can_make_no_role_that_may_do_more_than_the_file_says(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    bounded = {"flow_logs": True, "role_boundary": SERVICES}
+    world.client("iam").create_policy(PolicyName="services", PolicyDocument=json.dumps(EVERYTHING))
+    world.change(security=bounded)
+    world.cloud.permit(printed(world, "provision"))
+    assert world.provision().failures == ()
+    session = world.session()
+    assert world.provision(session).failures == ()
+    ours = session.aws.client("iam")
+    named = {"RoleName": f"{world.stack.name}-us-east-1-flow-log"}
+    (role,) = (each for each in ours.list_roles(PathPrefix=f"/provisioner/{world.stack.name}/")["Roles"])
+    assert role["RoleName"] == named["RoleName"]
+    trust, more = json.dumps(role["AssumeRolePolicyDocument"]), json.dumps(EVERYTHING)
+    made = {"Path": role["Path"], "AssumeRolePolicyDocument": trust, "Tags": ours.get_role(**named)["Role"]["Tags"]}
+    assert denied(lambda: ours.create_role(RoleName="unbounded", **made))
+    assert denied(lambda: ours.create_role(RoleName="otherwise", PermissionsBoundary=ADMINISTRATOR, **made))
+    assert denied(lambda: ours.delete_role_permissions_boundary(**named))
+    assert denied(lambda: ours.put_role_permissions_boundary(**named, PermissionsBoundary=ADMINISTRATOR))
+    world.client("iam").delete_role_permissions_boundary(**named)
+    assert denied(lambda: ours.put_role_policy(**named, PolicyName="more", PolicyDocument=more))
+    assert world.provision().failures == ()
+    assert ours.get_role(**named)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == SERVICES
+
+
+def denied(call: Callable[[], object]) -> bool:
+    """Tell whether a call is refused because it is not allowed; raises whatever else comes of it."""
+    try:
+        call()
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("AccessDenied", "AccessDeniedException"):
+            raise
+        return True
+    return False

@@ -125,7 +125,7 @@ class Subject:
     def boundary(self, role: str) -> str:
         """Give the policy that bounds a role, or that the request would have bound it; "" where there is none."""
         kept = _role(self, role.rpartition("/")[2])
-        return str(self.parameters.get("PermissionsBoundary") or getattr(kept, "permissions_boundary", "") or "")
+        return str(self.parameters.get("PermissionsBoundary") or getattr(kept, "permissions_boundary_arn", "") or "")
 
     @cached_property
     def _path(self) -> str:
