@@ -302,5 +302,5 @@ def _backups(settings: Settings, cluster: Cluster, key: Key | None, common: dict
     """A vault that outlives the database, and what is copied into it."""
     managed = ("service-role/AWSBackupServiceRolePolicyForBackup",)
     role = _role(settings, name="backup-role", service="backup.amazonaws.com", managed=managed, **common)
-    vault = BackupVault(name="vault", key=key, implied=frozenset({"key"}), **common)
+    vault = BackupVault(name="vault", key=key, role=role, implied=frozenset({"key"}), **common)
     yield from (role, vault, BackupPlan(name="backup-plan", vault=vault, role=role, cluster=cluster, **common))

@@ -51,6 +51,10 @@ class Sight:
     def leftovers(self) -> frozenset[str]:
         return frozenset(name for name, seen in self.seen.items() if seen.leftover)
 
+    @property
+    def _foreign(self) -> frozenset[str]:
+        return frozenset(name for name, seen in self.seen.items() if seen.live is not None and seen.live.foreign)
+
     def used(self, going: Collection[str]) -> dict[str, tuple[str, ...]]:
         """Say of what is to go which steps that stay refer to it, as far as AWS would let it go all the same."""
         staying = sorted(self.needs.keys() - set(going))
@@ -64,7 +68,8 @@ class Sight:
             live = self.seen[name].live if name in going else None
             if live is None or live.foreign or live.leaving:
                 continue
-            dependents = sorted(each for each in found if name in self.needs[each])
+            strangers = () if self.wishes[name].guarded else self._foreign
+            dependents = sorted(each for each in {*found, *strangers} if name in self.needs[each])
             if reasons := (*live.needed_by, *found.get(name, ()), *dependents):
                 found[name] = reasons
         return found

@@ -24,6 +24,7 @@ class Verdict(Enum):
     GONE = "there is no such thing"
     EXISTS = "there is one already: only a look tells whose"
     LATER = "not in this state: look again after a while"
+    SPREADING = "not known there yet, or not at all: look again for some minutes"
     FATAL = "will be refused again"
 
 
@@ -68,21 +69,29 @@ _TABLE = {
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
         InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
         IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict OperationAbortedException
-        EntityTemporarilyUnmodifiable
-        InvalidEventSubscriptionState SNSNoAuthorization KMSInvalidStateException DisabledException
-        KMSKeyNotAccessibleFault InvalidRequestException InvalidResourceStateException ConcurrentAccess
+        EntityTemporarilyUnmodifiable InvalidEventSubscriptionState InvalidResourceStateException ConcurrentAccess""",
+    Verdict.SPREADING: """
+        SNSNoAuthorization KMSInvalidStateException DisabledException KMSKeyNotAccessibleFault
         InvalidTargetBucketForLogging""",
 }
 _VERDICTS = {code: verdict for verdict, codes in _TABLE.items() for code in codes.split()}
 
-_SPREADING = {
+_KEYS = (
+    "The specified KMS key does not exist or is not allowed to be used",
+    "The specified KMS Key Id could not be found",
+)
+_WORDS = {
     "InvalidParameter": ("Unable to assume given IAM role",),
     "InvalidParameterValue": ("IAM role ARN value is invalid or does not include the required permissions",),
     "InvalidParameterValueException": ("cannot be assumed by AWS Backup",),
+    "AccessDeniedException": _KEYS,
+    "InvalidParameterException": _KEYS,
 }
-"""How a service refuses a role that has not reached it yet, by words since the codes say other things too: IAM makes
-changes known within seconds or minutes (IAM User Guide, "Changes that I make are not always immediately visible").
-CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection; as Terraform's provider knows them."""
+"""How a service refuses a role or a key that has not reached it yet, by words since the codes say other things too. IAM
+takes seconds or minutes for that (IAM User Guide, "Changes that I make are not always immediately visible"), like KMS. CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as
+Terraform's provider knows them."""
+_CONTENTS = ("contains recovery points", "has backup selections", "Related backup plan selections must be deleted")
+"""How AWS Backup refuses with InvalidRequestException to delete what is not empty; it says other things by it too."""
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
 """EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
 
@@ -92,8 +101,10 @@ def classify(code: str, status: int = 400, message: str = "") -> Verdict:
 
     ``message`` counts where AWS has no code of its own for what passes by itself.
     """
-    if any(words in message for words in _SPREADING.get(code, ())):
-        return Verdict.LATER
+    if any(words in message for words in _WORDS.get(code, ())):
+        return Verdict.SPREADING
+    if code == "InvalidRequestException":
+        return Verdict.LATER if any(words in message for words in _CONTENTS) else Verdict.FATAL
     if code in _VERDICTS:
         return _VERDICTS[code]
     if _EC2_NOT_FOUND.fullmatch(code):

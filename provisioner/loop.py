@@ -24,6 +24,8 @@ from provisioner.wiring import Failure, Outcome, Result, Unshown, Wiring
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
 UNANSWERED = 12
 """How often running a step may get the same 5xx or lose its connection; out of reach where a third of them are lost."""
+SPREADING = 180.0
+"""Seconds for which a service may know nothing of a role or a key that is there."""
 UNSENT = "Unsent"
 """The code under which the journal keeps a call that was announced and, the run being stopped, never left."""
 
@@ -188,8 +190,13 @@ class Run:
         return self._follow(course, decision)
 
     def _kept_dependents(self, name: str) -> tuple[str, ...]:
-        """Name what stays and refers to it: what that needs stays as well."""
-        return tuple(need for need in sorted(self.needs[name]) if self.tearing and self.results.get(need) == "kept")
+        """Name what stays and refers to it: what that needs stays as well. What is not ours stays in any case, and AWS
+        guards what it uses, or nobody does."""
+        if not self.tearing:
+            return ()
+        left_alone = {each for each, course in self.courses.items() if course.live is not None and course.live.foreign}
+        alone = set() if self.courses[name].wish.guarded else left_alone
+        return tuple(each for each in sorted(self.needs[name]) if self.results.get(each) == "kept" or each in alone)
 
     def _looked_at_twins(self, course: Course, error: Ambiguous) -> None:
         """Have what was created in vain removed, unless something of ours may hang on it already."""
@@ -359,7 +366,8 @@ class Run:
         course.batches = None
         now = self.wiring.clock.now()
         why = f"{error.code}: {error.message}"
-        since = course.waits(why, now) if error.verdict in (Verdict.LATER, Verdict.GONE) else now
+        waited = error.verdict in (Verdict.LATER, Verdict.SPREADING, Verdict.GONE)
+        since = course.waits(why, now) if waited else now
         gave_up = Failed(error.code, error.message, error.remedy, error.operation)
         match error.verdict:
             case Verdict.THROTTLED if self.stopping:
@@ -368,9 +376,11 @@ class Run:
                 self._fail(course, gave_up)
             case Verdict.LATER if now - since >= self.wiring.lingering:
                 self._fail(course, gave_up)
+            case Verdict.SPREADING if now - since >= SPREADING:
+                self._fail(course, gave_up)
             case Verdict.GONE if not self.tearing and now - since >= self.wiring.window:
                 self._again(course, gave_up)
-            case Verdict.LATER:
+            case Verdict.LATER | Verdict.SPREADING:
                 self._sleep(course, now + decide.pause(since, now), why)
             case Verdict.GONE if not self.tearing:
                 self._sleep(course, now + decide.pause(since, now), why)

@@ -80,12 +80,13 @@ def _gone(sight: Sight, going: Collection[str], why: str, cause: Cause) -> list[
 
 def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Objection]:
     """Say everything that forbids the run, before it changes anything."""
+    kept = sight.kept(sight.leftovers)
     for name, seen in sight.seen.items():
         live = seen.live
         if live is None:
             continue
-        leaving = live.leaving or live.busy == "deleting"
-        if seen.leftover and seen.step.holds_data and not (tearing or leaving or "delete_data" in flags):
+        settled = live.leaving or live.busy == "deleting" or name in kept
+        if seen.leftover and seen.step.holds_data and not (tearing or settled or "delete_data" in flags):
             yield Objection(
                 name,
                 f"{live.id} left the environment file, and to remove it deletes all it holds",

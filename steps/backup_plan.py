@@ -88,7 +88,7 @@ class BackupPlan(Step):
             if found := aws.ask("backup.get_backup_selection", **named):
                 told = found["BackupSelection"]
                 # Conditions that are empty lists are AWS's way to say there are none.
-                yield each["SelectionId"], {key: value for key, value in told.items() if value and any(value)}
+                yield each["SelectionId"], {key: value for key, value in told.items() if _says(value)}
 
     def provision(self, live: Live | None) -> Iterator[Call | tuple[Call, ...]]:
         if live is None:
@@ -135,16 +135,32 @@ class BackupPlan(Step):
         yield from backup.survivors(aws, stack, cls.__name__, iter(aws.items(LISTING)), "BackupPlan")
 
 
+def _says(value: Any) -> bool:
+    """Tell whether a part of a selection says anything; its conditions say nothing where all of them are empty."""
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
+
+
 def _as_said(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Tell of a plan what we say in ours: AWS adds ids, windows and a time zone to every rule. What stands in a rule
     besides, or a rule besides ours, is a difference."""
     rules = list(found.get("Rules", ()))
     if len(rules) == len(wanted["Rules"]):
         rules = [
-            {key: value for key, value in rule.items() if key in wished or key not in _ADDED}
+            {
+                key: _within(value, wished[key]) if key in wished else value
+                for key, value in rule.items()
+                if key in wished or key not in _ADDED
+            }
             for rule, wished in zip(rules, wanted["Rules"], strict=True)
         ]
     return {"BackupPlanName": found.get("BackupPlanName"), "Rules": rules}
+
+
+def _within(found: Any, wished: Any) -> Any:
+    """Tell of a part what we say in ours, where AWS adds what is off (``OptInToArchiveForSupportedResources``)."""
+    if not (isinstance(found, Mapping) and isinstance(wished, Mapping)):
+        return found
+    return {key: value for key, value in found.items() if key in wished or value}
 
 
 _ADDED = frozenset(

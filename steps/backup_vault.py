@@ -10,6 +10,7 @@ from provisioner.kit import Call, Live, Reader, Ref, Stack, Step
 from provisioner.terms import Burdens
 from steps import backup
 from steps.key import Key
+from steps.role import Role
 
 LISTING = "backup.list_backup_vaults"
 """DescribeBackupVault says AccessDeniedException of a vault that is not there, which is no answer to tell from a real
@@ -26,6 +27,9 @@ class BackupVault(Step):
     key: Ref[Key] | None = None
     """Encrypts what AWS Backup encrypts itself, while a copy of Aurora has the key of its cluster; ``None`` is AWS's
     own. A vault keeps the one it was made with."""
+    role: Ref[Role] | None = None
+    """Who ends the copies when their time is over: without it they stay for ever (AWS Backup Developer Guide, "Deleting
+    backups"), so it stays with the vault."""
     delete_data: bool = False
     """Set for a teardown by the flag of this name."""
 

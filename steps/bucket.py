@@ -27,7 +27,7 @@ LONGEST = 63
 """Characters in the name of a bucket (S3 User Guide, "General purpose bucket naming rules")."""
 LOGS = "logs"
 """What stands in the name of the bucket that holds the access logs of the other one."""
-EVENTS = "provisioner:events"
+KEY, EVENTS = "provisioner:key", "provisioner:events"
 """The tag of a bucket that we made tell EventBridge: it shows, at no further question, what is to be taken back."""
 
 
@@ -62,7 +62,14 @@ class Bucket(Step):
 
     @cached_property
     def labels(self) -> dict[str, str]:
-        return super().labels | ({EVENTS: "eventbridge"} if self.events else {})
+        return super().labels | self._marks
+
+    @property
+    def _marks(self) -> dict[str, Any]:
+        """What its tags tell of it beside whose it is. That of the key stays when the key leaves the file: whatever was
+        encrypted with it before is lost without it, and by its tag the bucket keeps it."""
+        events = {EVENTS: "eventbridge"} if self.events else {}
+        return {**events, **({} if self.key is None else {KEY: self.key})}
 
     @property
     def arn(self) -> str:

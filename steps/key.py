@@ -46,8 +46,8 @@ class Key(Step):
     def policy(self) -> dict[str, Any]:
         """The policy wanted: the account's identities as their own policies say, and the services that act alone.
 
-        CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using KMS"; Aurora User Guide, "Granting
-        permissions to publish notifications to an Amazon SNS topic".
+        CloudWatch Logs User Guide, "Encrypt log data in CloudWatch Logs using KMS"; SNS Developer Guide, "Managing
+        Amazon SNS encryption keys" (event sources, and the topic's ARN as encryption context).
         """
         stack = self.stack
         groups = f"arn:{stack.partition}:logs:{stack.region}:{stack.account}:log-group:*"
@@ -55,7 +55,8 @@ class Key(Step):
         logs = {"Service": f"logs.{stack.region}.amazonaws.com"}
         alerts = {"Service": "events.rds.amazonaws.com"}
         by_logs = {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": groups}}
-        by_us = {"StringEquals": {"aws:SourceAccount": stack.account}}
+        topic = f"arn:{stack.partition}:sns:{stack.region}:{stack.account}:{stack.name}-*"
+        by_topics = {"ArnLike": {"kms:EncryptionContext:aws:sns:topicArn": topic}}
         statements = [
             {"Sid": "Account", "Principal": account, "Action": "kms:*"},
             {"Sid": "Logs", "Principal": logs, "Action": list(USE), "Condition": by_logs},
@@ -63,7 +64,7 @@ class Key(Step):
                 "Sid": "Alerts",
                 "Principal": alerts,
                 "Action": list(ENCLOSE),
-                "Condition": by_us,
+                "Condition": by_topics,
             },
         ]
         every = {"Effect": "Allow", "Resource": "*"}
@@ -100,7 +101,7 @@ class Key(Step):
         """Find the key that has no alias yet, or has lost it, by its tags. Only keys described as this one are asked
         for them: KMS answers ten such questions a second, and thousands about descriptions (KMS Developer Guide,
         "Request quotas"). What is in its window keeps its alias, so without one it is none of ours to take back."""
-        listed = (_described(aws, key["KeyId"]) for key in aws.items("kms.list_keys"))
+        listed = (_visible(aws, key["KeyId"]) for key in aws.items("kms.list_keys"))
         alike = [key for key in listed if key and key["Description"] == self.label]
         living = (key for key in alike if key["KeyState"] != "PendingDeletion")
         mine = {key["Arn"]: key for key in living if self.claims(_tags(aws, key["KeyId"]))}
@@ -179,6 +180,14 @@ class Key(Step):
 def _described(aws: Reader, key: str) -> Mapping[str, Any] | None:
     found = aws.ask("kms.describe_key", KeyId=key)
     return found["KeyMetadata"] if found else None
+
+
+def _visible(aws: Reader, key: str) -> Mapping[str, Any] | None:
+    """Describe a key of the account, if its own policy lets us."""
+    try:
+        return _described(aws, key)
+    except Denied:
+        return None
 
 
 def _tags(aws: Reader, key: str) -> dict[str, str]:

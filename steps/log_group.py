@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ class LogGroup(Step):
     """
 
     path: str
-    """One that ``paths`` knows, so that it is found again when it has left the environment file."""
+    """One that begins as ``prefixes`` says, so that it is found again when it has left the environment file."""
     key: Ref[Key] | None = None
     """What encrypts it from now on; what was written before stays under the key it was written with."""
     days: int = 30
@@ -51,7 +50,8 @@ class LogGroup(Step):
     def _found(self, aws: Reader) -> Mapping[str, Any] | None:
         """Find it by its name, or, where it left the file and with it the state, by its tags."""
         if isinstance(self.path, str):
-            return next((each for each in _listed(aws, self.stack) if each["logGroupName"] == self.path), None)
+            prefix = next((each for each in prefixes(self.stack) if self.path.startswith(each)), self.path)
+            return next((each for each in _listed(aws, prefix) if each["logGroupName"] == self.path), None)
         return next((each for each in _own(aws, self.stack) if self.claims(_tags(aws, each))), None)
 
     def provision(self, live: Live | None) -> Iterator[Call]:
@@ -89,26 +89,20 @@ class LogGroup(Step):
                 yield tags.get("provisioner:step", "")
 
 
-def paths(stack: Stack) -> tuple[str, ...]:
-    """Give the patterns of the names a log group of the stack can have: that of its cluster, where RDS prescribes it
-    (Aurora User Guide, "Publishing database logs to Amazon CloudWatch Logs"), and those of its network."""
-    name = re.escape(stack.name)
-    return f"/aws/rds/cluster/{name}-cluster/[a-z]+", f"/aws/vpc/{name}/.+"
+def prefixes(stack: Stack) -> tuple[str, str]:
+    """Give how the names of a stack's log groups begin: of its cluster's, which RDS prescribes (Aurora User Guide,
+    "Publishing database logs to Amazon CloudWatch Logs"), and of its network's."""
+    return f"/aws/rds/cluster/{stack.name}-cluster/", f"/aws/vpc/{stack.name}/"
 
 
-def _listed(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
-    """List the groups that have the stack's name in theirs: one question for all of its own."""
-    return list(aws.items("logs.describe_log_groups", logGroupNamePattern=stack.name))
+def _listed(aws: Reader, prefix: str) -> list[Mapping[str, Any]]:
+    """List groups by the beginning of their name; asked by a part of it CloudWatch tells nothing but name and ARN."""
+    return list(aws.items("logs.describe_log_groups", logGroupNamePrefix=prefix))
 
 
-def _own(aws: Reader, stack: Stack) -> list[Mapping[str, Any]]:
+def _own(aws: Reader, stack: Stack) -> Iterator[Mapping[str, Any]]:
     """List those whose names are like ours; whose they are is told by their tags."""
-    like_ours = paths(stack)
-    return [
-        each
-        for each in _listed(aws, stack)
-        if any(re.fullmatch(pattern, each["logGroupName"]) for pattern in like_ours)
-    ]
+    return (each for prefix in prefixes(stack) for each in _listed(aws, prefix))
 
 
 def _tags(aws: Reader, group: Mapping[str, Any]) -> dict[str, str]:

@@ -154,6 +154,9 @@ class Role(Step):
             if arn not in attached:
                 yield Call("iam.detach_role_policy", RoleName=self.label, PolicyArn=arn)
 
+    def remains(self, live: Live) -> str:
+        return f"role {self.label} (free), for {' and '.join(live.needed_by)}" if live.needed_by else ""
+
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
         listed = (role["RoleName"] for role in aws.items("iam.list_roles", PathPrefix=f"/provisioner/{stack.name}/"))

@@ -135,22 +135,36 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("code", "message", "verdict"),
     [
-        ("InvalidParameter", "Unable to assume given IAM role", Verdict.LATER),
+        ("InvalidParameter", "Unable to assume given IAM role", Verdict.SPREADING),
         ("InvalidParameter", "Invalid log format", Verdict.FATAL),
         (
             "InvalidParameterValue",
             "IAM role ARN value is invalid or does not include the required permissions for: ENHANCED_MONITORING",
-            Verdict.LATER,
+            Verdict.SPREADING,
         ),
         ("InvalidParameterValue", "No such class", Verdict.FATAL),
         (
+            "AccessDeniedException",
+            "The specified KMS key does not exist or is not allowed to be used with Arn 'arn:aws:logs:x'",
+            Verdict.SPREADING,
+        ),
+        ("AccessDeniedException", "User is not authorized to perform: logs:CreateLogGroup", Verdict.FATAL),
+        (
+            "InvalidRequestException",
+            "Backup vault cannot be deleted because it contains recovery points",
+            Verdict.LATER,
+        ),
+        ("InvalidRequestException", "A parameter is of the wrong type", Verdict.FATAL),
+        (
             "InvalidParameterValueException",
             "IAM Role arn:aws:iam::123456789012:role/x cannot be assumed by AWS Backup",
-            Verdict.LATER,
+            Verdict.SPREADING,
         ),
     ],
 )
-def test_only_the_words_of_a_role_that_spreads_are_waited_for(code: str, message: str, verdict: Verdict) -> None:
+def test_only_the_words_of_what_spreads_or_is_not_empty_are_waited_for(
+    code: str, message: str, verdict: Verdict
+) -> None:
     assert classify(code, message=message) is verdict
 
 

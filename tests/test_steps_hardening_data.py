@@ -703,7 +703,11 @@ def test_a_vault_survives_and_is_foreign_by_its_tags() -> None:
 def plans(document: Any = None, selected: Any = None, tags: Any = None) -> Answers:
     rule = {**PLAN.document["Rules"][0], "RuleId": "r", "StartWindowMinutes": 480, "CompletionWindowMinutes": 10080}
     whole = {**PLAN.document, "Rules": [rule]} if document is None else document
-    told = {"ListOfTags": [], "NotResources": [], "Conditions": {}, **PLAN.selection} if selected is None else selected
+    told = (
+        {"ListOfTags": [], "NotResources": [], "Conditions": {"StringEquals": []}, **PLAN.selection}
+        if selected is None
+        else selected
+    )
     return Answers(
         list_backup_plans=[[{"BackupPlanId": "p-1", "BackupPlanArn": PLAN_ARN, "BackupPlanName": PLAN.label}]],
         list_tags={"Tags": PLAN.labels if tags is None else tags},

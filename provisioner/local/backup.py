@@ -310,9 +310,17 @@ def a_selection_is_made_once_for_a_name(ask: Ask) -> Reply:
         raise Refusal("InvalidParameterValueException", text)
     id = str(uuid.uuid4())
     made = {"SelectionId": id, "BackupPlanId": plan, "CreationDate": ask.now}
-    _held(ask, "selections")[id] = {**made, "BackupSelection": {"ListOfTags": [], "NotResources": [], **selection}}
+    _held(ask, "selections")[id] = {**made, "BackupSelection": {**_EMPTY, **selection}}
     _repeated(ask, f"selection {plan}", made)
     return answer(ask, made)
+
+
+_EMPTY: Mapping[str, Any] = {
+    "ListOfTags": [],
+    "NotResources": [],
+    "Conditions": {"StringEquals": [], "StringNotEquals": [], "StringLike": [], "StringNotLike": []},
+}
+"""What AWS tells of a selection that does not say it."""
 
 
 @rules.before("ListBackupSelections")

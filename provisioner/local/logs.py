@@ -65,11 +65,14 @@ def a_prefix_excludes_a_pattern(ask: Ask) -> None:
 
 @rules.after("DescribeLogGroups")
 def groups_are_found_by_a_part_of_their_name(ask: Ask, reply: Reply) -> Reply | None:
-    """Those in whose name the pattern occurs, case and all. API, DescribeLogGroups; moto passes it over."""
+    """Those in whose name the pattern occurs, case and all, and of them nothing but ARN, time and name. API,
+    DescribeLogGroups; moto passes the pattern over."""
     if not (pattern := _asked(ask).get("logGroupNamePattern")):
         return None
     body = json.loads(reply.body)
-    body["logGroups"] = [each for each in body["logGroups"] if pattern in each["logGroupName"]]
+    told = ("arn", "creationTime", "logGroupName")
+    found = (each for each in body["logGroups"] if pattern in each["logGroupName"])
+    body["logGroups"] = [{key: each[key] for key in told} for each in found]
     return Reply(reply.status, reply.headers, json.dumps(body).encode())
 
 
