@@ -32,6 +32,15 @@ def keys(client: Client) -> Iterator[dict[str, Any]]:
         }
 
 
+def names(client: Client) -> dict[str, str]:
+    """Name every key by what the account calls it: what AWS made up for its own is another after a fresh start."""
+    kms = client("kms")
+    aliases = {each.get("TargetKeyId"): each["AliasName"] for each in kms.list_aliases()["Aliases"]}
+    arns = {each["KeyId"]: each["KeyArn"] for each in kms.list_keys()["Keys"]}
+    of_aws = {arns[key]: alias for key, alias in aliases.items() if key in arns and alias.startswith("alias/aws/")}
+    return of_aws | {each["Arn"]: each["Name"] for each in keys(client)}
+
+
 def census(client: Client) -> dict[str, list[dict[str, Any]]]:
     """List all of it by kind."""
     return {
