@@ -19,14 +19,18 @@ from provisioner.terms import Objection
 from provisioner.words import count, hanging, joined
 
 WIDTH = 100
+_UPLOADS = "lifecycle.0.AbortIncompleteMultipartUpload.DaysAfterInitiation"
+_NONCURRENT = "lifecycle.0.NoncurrentVersionExpiration.NoncurrentDays"
 _KEYS: Mapping[tuple[str, str], str] = {
-    ("Bucket", "lifecycle.0.AbortIncompleteMultipartUpload.DaysAfterInitiation"): "bucket.abort_uploads_days",
-    ("Bucket", "lifecycle.0.NoncurrentVersionExpiration.NoncurrentDays"): "bucket.noncurrent_days",
+    ("Bucket", _UPLOADS): "bucket.abort_uploads_days",
+    ("Bucket", _NONCURRENT): "bucket.noncurrent_days",
     ("Cluster", "auto_pause_seconds"): "database.auto_pause_seconds",
     ("Cluster", "backup_days"): "database.backup_days",
     ("Cluster", "deletion_protection"): "database.deletion_protection",
     ("Cluster", "max_acu"): "database.max_acu",
     ("Cluster", "min_acu"): "database.min_acu",
+    ("LogBucket", _UPLOADS): "bucket.abort_uploads_days",
+    ("LogBucket", _NONCURRENT): "bucket.noncurrent_days",
 }
 """The key of the environment file that says what a field of a step says."""
 _NO_KEY = "no key of the environment file says it; provision puts it right"

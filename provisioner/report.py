@@ -42,6 +42,9 @@ _OUTPUTS: Mapping[str, tuple[()] | None] = {
     "port": None,
     "database": None,
     "secret_arn": None,
+    "alerts_topic": None,
+    "backup_vault": None,
+    "log_bucket": None,
 }
 """What a stack may give, in the order of the contract, each with what stands for "none"."""
 _BARE = re.compile(r"[\w@%+=:,./!-]*", re.ASCII)

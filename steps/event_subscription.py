@@ -9,7 +9,7 @@ from typing import Any
 from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, Unknown, tags_of
 from provisioner.terms import Quota
 from steps import rds
-from steps.order import as_wanted
+from steps.order import as_wanted, members
 from steps.tags import found_tags, pairs
 from steps.topic import Topic
 
@@ -70,7 +70,7 @@ class EventSubscription(Step):
 
     def _absent(self) -> Callable[[str], Any]:
         """Give what tells a source that is not there now by the name it will have again: a subscription keeps it."""
-        names = {f"{self.stack.name}-{each.name}": each for each in self.sources if isinstance(each, Unknown)}
+        names = {f"{self.stack.name}-{each.name}": each for each in members(self.sources) if isinstance(each, Unknown)}
         return lambda source: names.get(source, source)
 
     def _settings(self) -> dict[str, Any]:

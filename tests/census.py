@@ -106,9 +106,8 @@ def census(client: Client) -> Census:
     """List everything but the account's default network and default groups, every id replaced by a name."""
     counted = _network(client("ec2"))
     rds, s3 = client("rds"), client("s3")
-    keys = list(census_security.keys(client))
     names = {id: name for each in counted.values() for id, name in each.names.items()}
-    names |= {key["Arn"]: key["Name"] for key in keys} | dict(census_security.of_aws(client))
+    names |= census_security.names(client)
     found = {kind: [_plain(each, names) for each in listed.items] for kind, listed in counted.items()}
     found |= {kind: [_plain(each, names) for each in _database(rds, *how)] for kind, how in _RDS.items()}
     found["secret"] = [

@@ -32,14 +32,13 @@ def keys(client: Client) -> Iterator[dict[str, Any]]:
         }
 
 
-def of_aws(client: Client) -> Iterator[tuple[str, str]]:
-    """Name AWS's own keys, which it makes when they are first used, by their aliases."""
+def names(client: Client) -> dict[str, str]:
+    """Name every key by what the account calls it: what AWS made up for its own is another after a fresh start."""
     kms = client("kms")
-    for each in kms.list_keys()["Keys"]:
-        key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
-        if key["KeyManager"] == "AWS":
-            aliases = kms.list_aliases(KeyId=each["KeyId"])["Aliases"]
-            yield key["Arn"], f"AWS's own {[alias['AliasName'] for alias in aliases]}"
+    aliases = {each.get("TargetKeyId"): each["AliasName"] for each in kms.list_aliases()["Aliases"]}
+    arns = {each["KeyId"]: each["KeyArn"] for each in kms.list_keys()["Keys"]}
+    of_aws = {arns[key]: alias for key, alias in aliases.items() if key in arns and alias.startswith("alias/aws/")}
+    return of_aws | {each["Arn"]: each["Name"] for each in keys(client)}
 
 
 def census(client: Client) -> dict[str, list[dict[str, Any]]]:

@@ -480,15 +480,16 @@ def test_status_shows_the_others_where_one_step_cannot_be_looked_at(dev: Shell) 
     assert steps["public-routes"]["detail"] == "not looked at, for it needs internet"
     text = dev.run("status", "dev")
     assert text.exit_code == 1
-    assert "17 settled, 3 broken" in text.stdout
+    assert "19 settled, 3 broken" in text.stdout
     assert text.stdout.splitlines()[-1] == "  remove or retag all but one, then run the command again"
 
 
 def test_credentials_that_expire_during_a_status_are_all_that_is_told(dev: Shell, cloud: Cloud) -> None:
     cloud.switch(Faults(expire_at=20))
     try:
-        # EC2 and RDS call it differently, and which of them is asked first is the threads' choice.
-        assert assert_error(dev.run("status", "dev", "--json"), 1) in ("ExpiredToken", "RequestExpired")
+        # EC2, RDS and CloudWatch Logs call it differently, and which is asked first is the threads' choice.
+        told = assert_error(dev.run("status", "dev", "--json"), 1)
+        assert told in ("ExpiredToken", "ExpiredTokenException", "RequestExpired")
     finally:
         cloud.switch(Faults())
 
@@ -500,7 +501,8 @@ def test_outputs_as_an_env_file(dev: Shell) -> None:
 def test_outputs_are_the_documented_keys_in_their_order(dev: Shell) -> None:
     keys = (
         "vpc_id public_subnet_ids private_subnet_ids app_security_group_id database_security_group_id bucket"
-        " cluster_endpoint reader_endpoint port database secret_arn region account"
+        " cluster_endpoint reader_endpoint port database secret_arn alerts_topic backup_vault log_bucket"
+        " region account"
     )
     assert list(dev.told("outputs", "dev")) == keys.split()
     env = dev.done("outputs", "dev", "--format", "env").stdout
@@ -668,7 +670,10 @@ def test_teardown_of_prod_names_all_that_is_protected_first_and_then_its_final_s
     snapshot = f"acme-prod-cluster-final-{cluster['DbClusterResourceId'].lower()}"
     gone = shell.done("teardown", "prod", "--disable-protection", "--delete-data")
     assert snapshot in gone.stdout.splitlines()[-1]
-    assert resources(shell.census()) == 1
+    (key,) = shell.census()["key"]
+    assert key["Name"].startswith("the key acme-prod-key ")
+    assert "key arn:aws:kms:" in gone.stdout.splitlines()[-1]
+    assert resources(shell.census()) == 2
     (kept,) = shell.client("rds").describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
     assert kept["DBClusterSnapshotIdentifier"] == snapshot
 
@@ -676,7 +681,10 @@ def test_teardown_of_prod_names_all_that_is_protected_first_and_then_its_final_s
 def test_teardown_without_a_final_snapshot_leaves_none(shell: Shell) -> None:
     shell.done("provision", "prod")
     gone = shell.told("teardown", "prod", "--disable-protection", "--skip-final-snapshot")
-    assert gone["remains"] == []
+    (key,) = gone["remains"]
+    assert key.startswith("key arn:aws:kms:")
+    assert "(free; gone for good on " in key
+    assert resources(shell.census()) == 0
     assert not shell.client("rds").describe_db_cluster_snapshots(SnapshotType="manual")["DBClusterSnapshots"]
 
 

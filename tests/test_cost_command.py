@@ -219,7 +219,7 @@ def test_a_comparison_touches_nothing(shop: Shop) -> None:
 def test_a_comparison_without_names_is_of_all_environments(shop: Shop) -> None:
     told = shop.told("cost")["environments"]
     assert [each["environment"] for each in told] == ["dev", "prod", "staging"]
-    assert [(each["floor"], each["ceiling"]) for each in told] == [(0.4, 88.0), (248.6, 2876.6), (124.5, 387.3)]
+    assert [(each["floor"], each["ceiling"]) for each in told] == [(0.4, 88.0), (249.6, 2877.6), (124.5, 387.3)]
     assert told[0]["fixed_classes"] == [
         {"class": "db.t4g.medium", "floor": 53.69, "ceiling": 53.69},
         {"class": "db.r6g.large", "floor": 190.2, "ceiling": 190.2},

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from provisioner import drift
+from provisioner import drift, plan
 from provisioner.changes import Change
 from provisioner.config import objections_to
 from provisioner.drift import Drifted
@@ -34,12 +34,16 @@ def unprotect(world: World) -> None:
     cluster(world, DeletionProtection=False, BackupRetentionPeriod=30)
 
 
-def expire(world: World) -> None:
-    bucket = world.session().steps[-1].label
+def expire(world: World, step: str = "bucket") -> None:
+    [bucket] = [each.label for each in world.session().steps if each.name == step]
     s3 = world.client("s3")
     rules = s3.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     rules[0]["NoncurrentVersionExpiration"]["NoncurrentDays"] = 7
     s3.put_bucket_lifecycle_configuration(Bucket=bucket, LifecycleConfiguration={"Rules": rules})
+
+
+def expire_logs(world: World) -> None:
+    expire(world, "access-logs")
 
 
 def vpc(world: World) -> str:
@@ -97,6 +101,16 @@ ROWS: dict[str, tuple[Callable[[World], None], list[tuple[str, str, str]]]] = {
             )
         ],
     ),
+    "lifecycle of the logs": (
+        expire_logs,
+        [
+            (
+                "access-logs lifecycle 0.NoncurrentVersionExpiration.NoncurrentDays 90 -> 7",
+                "noncurrent_days = 7",
+                "",
+            )
+        ],
+    ),
     "tags": (
         tag,
         [
@@ -145,9 +159,13 @@ def test_what_is_not_as_the_last_run_left_it_is_told_with_what_to_write(
     assert [(f"{each.step} {each.change}", line(each), each.why_not) for each in found] == expected
 
 
-@pytest.mark.parametrize("meddle", [scale, unprotect, expire], ids=lambda meddle: meddle.__name__)
-def test_what_was_accepted_and_written_is_drift_no_more_and_nothing_is_called(
-    prod: World, meddle: Callable[[World], None]
+@pytest.mark.parametrize(
+    ("meddle", "follows"),
+    [(scale, []), (unprotect, []), (expire, ["access-logs"])],
+    ids=["capacity", "protection", "lifecycle"],
+)
+def test_what_was_accepted_and_written_is_drift_no_more_and_only_what_shares_the_key_is_called(
+    prod: World, meddle: Callable[[World], None], follows: list[str]
 ) -> None:
     meddle(prod)
     found = seen(prod)
@@ -158,9 +176,10 @@ def test_what_was_accepted_and_written_is_drift_no_more_and_nothing_is_called(
         assert tomllib.loads(line(each)) == {name: each.value}
         prod.change(**{table: {name: each.value}})
     assert seen(prod) == []
+    assert [each.step for each in plan.provision(prod.look()) if each.calls] == follows
     session = prod.session()
     prod.provision(session)
-    assert session.aws.mutations == 0
+    assert session.aws.mutations == len(follows)
 
 
 def test_provision_puts_right_what_has_drifted_and_then_nothing_has(prod: World) -> None:

@@ -117,12 +117,14 @@ def deep(world: World) -> tuple[Session, Deep]:
     return session, aws
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_a_whole_preflight_asks_four_times_in_a_row_at_most(tmp_path: Path, environment: str) -> None:
+@pytest.mark.parametrize(("environment", "rounds"), [("dev", 4), ("staging", 4), ("prod", 5)])
+def test_a_whole_preflight_asks_four_times_in_a_row_and_once_more_where_a_bucket_has_a_key_and_a_log(
+    tmp_path: Path, environment: str, rounds: int
+) -> None:
     session, aws = deep(World(tmp_path, environment))
     assert checked(session, whole=True) == Findings()
-    assert max(aws.deepest.values()) == 4
-    asked = {key.split("'")[1] for key, depth in aws.deepest.items() if depth == 4}
+    assert max(aws.deepest.values()) == rounds
+    asked = {key.split("'")[1] for key, depth in aws.deepest.items() if depth == rounds}
     assert {"service-quotas.list_service_quotas", access.SIMULATION} <= asked
 
 

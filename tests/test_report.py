@@ -186,7 +186,7 @@ def test_no_line_of_a_plan_is_longer_than_a_hundred_columns() -> None:
     steps = whole("prod", ("us-east-1a", "us-east-1b", "us-east-1c"))
     text = plan_text.plan_text(plan.provision(look(*((step, None) for step in steps))), **WHERE)
     assert max(map(len, text.splitlines())) <= 100
-    assert "  rds.create_db_cluster DBClusterIdentifier=acme-dev-cluster Engine=aurora-postgresql and 15 more\n" in text
+    assert "  rds.create_db_cluster DBClusterIdentifier=acme-dev-cluster Engine=aurora-postgresql and 18 more\n" in text
 
 
 def test_tags_are_shown_where_they_are_what_changes() -> None:
@@ -308,6 +308,9 @@ OUTPUTS = {
     "port": 5432,
     "database": "app",
     "secret_arn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!cluster-1",
+    "alerts_topic": "alerts-id",
+    "backup_vault": "vault-id",
+    "log_bucket": "access-logs-id",
     "region": "us-east-1",
     "account": "123456789012",
 }
@@ -360,6 +363,9 @@ def test_outputs_as_env_are_safe_for_a_shell() -> None:
         "PORT=5432\n"
         "DATABASE=app\n"
         "SECRET_ARN=arn:aws:secretsmanager:us-east-1:123456789012:secret:rds!cluster-1\n"
+        "ALERTS_TOPIC=alerts-id\n"
+        "BACKUP_VAULT=vault-id\n"
+        "LOG_BUCKET=access-logs-id\n"
         "REGION=us-east-1\n"
         "ACCOUNT=123456789012"
     )
@@ -385,8 +391,9 @@ vpc (Vpc)
 │  ├─ private-routes-2 (RouteTable)
 │  │  └─ s3-endpoint (VpcEndpoint), also needs public-routes, private-routes-1
 │  └─ cluster-subnets (DbSubnetGroup), also needs private-1
-│     └─ cluster (Cluster), also needs cluster-parameters-16, database
+│     └─ cluster (Cluster), also needs cluster-parameters-16, cluster-log, database
 │        └─ cluster-1 (DbInstance)
+├─ default-acl (DefaultNetworkAcl)
 ├─ internet (InternetGateway)
 │  └─ public-routes (RouteTable), also needs public-1, public-2
 ├─ app (SecurityGroup)
@@ -394,6 +401,7 @@ vpc (Vpc)
    ├─ database-rules (SecurityRules), also needs app
    └─ app-rules (SecurityRules), also needs app
 cluster-parameters-16 (DbParameters)
+cluster-log (LogGroup)
 bucket (Bucket)"""
 
 
