@@ -88,8 +88,9 @@ _WORDS = {
     "InvalidParameterException": _KEYS,
 }
 """How a service refuses a role or a key that has not reached it yet, by words since the codes say other things too. IAM
-takes seconds or minutes for that (IAM User Guide, "Changes that I make are not always immediately visible"), like KMS. CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as
-Terraform's provider knows them."""
+takes seconds or minutes for that (IAM User Guide, "Changes that I make are not always immediately visible"), like KMS.
+CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as Terraform's provider
+knows them."""
 _CONTENTS = ("contains recovery points", "has backup selections", "Related backup plan selections must be deleted")
 """How AWS Backup refuses with InvalidRequestException to delete what is not empty; it says other things by it too."""
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")

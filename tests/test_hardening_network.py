@@ -177,7 +177,7 @@ def test_a_run_held_to_its_plan_moves_the_subnets_as_shown(tmp_path: Path, envir
     plan_file.write(shown, planned, stack=session.stack, target="local", file=tmp_path)
     session.engine.allowed = plan_file.read(shown).allows
     assert settled(world.provision(session))
-    assert census(world.client) == built("dev-hardened")
+    assert census(world.client) == built("dev-bordered")
 
 
 @pytest.mark.parametrize("flags", [frozenset[str](), frozenset({"delete_data"})])

@@ -127,11 +127,12 @@ def test_a_vault_stays_for_its_copies_and_the_key_for_the_vault(tmp_path: Path) 
     world = hardened(tmp_path)
     copied(world)
     outcome, made = operations(world, "teardown")
-    assert [name for name, result in outcome.results.items() if result == "kept"] == ["vault", "key"]
+    assert {name for name, result in outcome.results.items() if result == "kept"} == {"vault", "key", "backup-role"}
     assert "backup.delete_backup_vault" not in made
     told = " ".join(outcome.remains)
     assert "backup vault acme-dev-vault, for a copy of the database in it" in told
     assert f"key {key(world)['Arn']} with {ALIAS} (1 dollar a month), for vault" in told
+    assert "role acme-dev-us-east-1-backup (free), for vault" in told
     again, made = operations(world, "teardown", GONE)
     assert made == ["backup.delete_recovery_point", "backup.delete_backup_vault", "kms.schedule_key_deletion"]
     assert (again.results["vault"], again.results["key"]) == ("gone", "gone")
@@ -147,11 +148,10 @@ def test_many_copies_are_lost_in_batches_when_they_may_be(tmp_path: Path) -> Non
     assert resources(census(world.client)) == 0
 
 
-def test_a_key_taken_out_of_the_file_stays_for_the_database_and_goes_only_when_told(tmp_path: Path) -> None:
+def test_a_key_taken_out_of_the_file_stays_as_long_as_what_it_encrypted(tmp_path: Path) -> None:
     world = hardened(tmp_path)
     world.change(security={"own_key": False, "alerts": False})
-    (refused,) = [each for each in plan.refusals(world.look(), frozenset(), tearing=False) if each.where == "key"]
-    assert "--delete-data" in refused.remedy
+    assert "key" not in {each.where for each in plan.refusals(world.look(), frozenset(), tearing=False)}
     outcome, made = operations(world, "provision", GONE)
     assert "kms.schedule_key_deletion" not in made
     assert (outcome.results["key"], key(world)["KeyState"]) == ("kept", "Enabled")
