@@ -82,20 +82,25 @@ def test_prod_leaves_its_final_snapshot_and_names_it(tmp_path: Path) -> None:
     world = filled(tmp_path)
     (cluster,) = world.client("rds").describe_db_clusters()["DBClusters"]
     outcome = world.teardown(flags=frozenset({PROTECTION, DATA}))
-    assert set(outcome.results.values()) == {"gone"}
+    assert {name for name, result in outcome.results.items() if result != "gone"} == {"key"}
     (snapshot,) = snapshots(world)
     assert snapshot == f"acme-prod-cluster-final-{cluster['DbClusterResourceId'].lower()}"
-    (remains,) = outcome.remains
-    assert snapshot in remains
+    cluster_s, key_s = sorted(outcome.remains)
+    assert cluster_s.startswith(f"final snapshot {snapshot} ")
+    assert key_s.startswith("key arn:")
+    assert key_s.endswith(f"alias/acme-prod-key (1 dollar a month), for snapshot {snapshot}")
     left = census(world.client)
     assert [item["Name"] for item in left.pop("snapshot")] == ["acme-prod-cluster"]
+    assert [item["state"] for item in left.pop("key")] == ["Enabled"]
     assert not any(left.values())
 
 
 def test_the_final_snapshot_can_be_skipped(tmp_path: Path) -> None:
     world = standing(tmp_path, "prod")
     outcome = world.teardown(flags=frozenset({PROTECTION, SNAPSHOT}))
-    assert outcome.remains == ()
+    (told,) = outcome.remains
+    assert told.startswith("key arn:")
+    assert "(free; gone for good on" in told
     assert not any(census(world.client).values())
 
 
@@ -125,7 +130,7 @@ def test_protection_is_lifted_only_when_the_cluster_is_about_to_go(tmp_path: Pat
     world = standing(tmp_path, "prod")
     session = world.session()
     world.teardown(session, frozenset({PROTECTION}))
-    called = [call.operation for call in calls(session) if call.service == "rds"]
+    called = [call.operation for call in calls(session) if call.operation.startswith("rds.") and "_db_" in call.method]
     assert called[:4] == [*["rds.delete_db_instance"] * 2, "rds.modify_db_cluster", "rds.delete_db_cluster"]
 
 
