@@ -17,6 +17,11 @@ from provisioner.words import shown
 
 BACKUPS = 7
 """Days of backups below which production is warned."""
+SWITCHED: Mapping[str, tuple[str, ...]] = {
+    "database": ("backup_plan", "enhanced_monitoring", "performance_insights", "alerts"),
+    "bucket": ("access_logs", "bucket_events"),
+}
+"""Of which table the switches of the table security are about."""
 POSTGRES = 5432
 """PostgreSQL's usual port."""
 
@@ -29,6 +34,7 @@ def checks(settings: Settings, cidr: str, config_dir: Path) -> Iterator[Check]:
         yield _keeps_its_data(settings)
     if settings.hardened:
         yield _is_hard(settings)
+    yield _has_effect(settings)
 
 
 def _apart_from_peers(settings: Settings, cidr: str) -> Check:
@@ -86,6 +92,14 @@ def _is_hard(settings: Settings) -> Check:
     if not settings.implied("database", "port") and database.port == POSTGRES:
         what = f"{POSTGRES} is where everybody looks for a hardened database first"
         yield Objection("database.port", what, "leave it out, or write another, before it is built", "warning")
+
+
+def _has_effect(settings: Settings) -> Check:
+    """Object to switches that are written for what the file has not; those that ``hardened`` turns are passed over."""
+    for table, switches in SWITCHED.items():
+        for switch in switches if getattr(settings, table) is None else ():
+            if getattr(settings.security, switch):
+                yield Objection(f"security.{switch}", f"without effect: there is no [{table}]", "leave it out")
 
 
 def _keeps_its_data(settings: Settings) -> Check:

@@ -215,8 +215,8 @@ class Step:
     holds_data: ClassVar[bool] = False
     """Whether its loss loses data: such a resource is never replaced, and leaves only by an explicit flag."""
     guarded: ClassVar[bool] = True
-    """Whether AWS refuses to delete it while something uses it; else it stays as long as a step that stays refers to
-    it."""
+    """Whether nothing is lost for good when it goes while something uses it: AWS refuses that, or another one does as
+    well. What is not guarded stays as long as a step that stays refers to it."""
     patience: ClassVar[float] = 1800.0
     """Seconds it may be busy before the run gives up waiting for it."""
     listing: ClassVar[str] = ""
