@@ -99,7 +99,8 @@ def refusals(sight: Sight, flags: frozenset[str], tearing: bool) -> Iterator[Obj
 
 def losses(sight: Sight) -> list[str]:
     """Name what holds data and left the environment file, so that a run would delete it."""
-    left = (seen for seen in sight.seen.values() if seen.leftover and seen.step.holds_data)
+    going = sight.leftovers - sight.kept(sight.leftovers).keys()
+    left = (seen for name, seen in sight.seen.items() if name in going and seen.step.holds_data)
     return [f"{seen.step.name} {seen.live.id}" for seen in left if seen.live and not seen.live.foreign]
 
 
@@ -151,7 +152,7 @@ def _causes(status: Status, found: tuple[Change, ...]) -> tuple[Cause, ...]:
 def _toward_nothing(seen: Seen, why: str, cause: Cause, kept_for: Sequence[str] = ()) -> Planned:
     live = seen.live
     if kept_for and live:
-        stays = f"stays, for {' and '.join(kept_for)}"
+        stays = f"stays, for {', '.join(kept_for)}"
         return Planned(step=seen.step.name, kind=seen.step.kind, status=_presence(live), reason=stays, calls=())
     if seen.strangers:
         held = "; ".join(each.what for each in seen.strangers)
