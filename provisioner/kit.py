@@ -208,6 +208,8 @@ class Step:
 
     fixed: ClassVar[frozenset[str]] = frozenset()
     """Fields AWS cannot change in place."""
+    derived: ClassVar[tuple[str, ...]] = ()
+    """Properties that are compared as fields are: what is made of fields in AWS's own shape, such as a policy."""
     moving: ClassVar[str] = "build it anew beside this one, under another SUFFIX, and move what uses it"
     """How to get there all the same when a fixed field has to change."""
     attendant: ClassVar[bool] = False
@@ -253,7 +255,8 @@ class Step:
         return self._unlike(live) & self.fixed & self.implied
 
     def _unlike(self, live: Live) -> frozenset[str]:
-        wanted = {f.name: getattr(self, f.name) for f in fields(self)} | {"tags": self.labels}
+        names = (*(f.name for f in fields(self)), *self.derived)
+        wanted = {name: getattr(self, name) for name in names} | {"tags": self.labels}
         return frozenset(key for key, found in live.facts.items() if key in wanted and wanted[key] != found)
 
     def costs(self) -> Iterator[Quantity]:

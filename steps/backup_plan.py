@@ -31,6 +31,8 @@ class BackupPlan(Step):
     schedule: str = "cron(0 5 ? * * *)"
     """When a copy is begun, in UTC; AWS's own default."""
 
+    derived = ("document", "selection")
+
     @property
     def document(self) -> dict[str, Any]:
         """The plan wanted, as far as we say it."""
@@ -49,10 +51,6 @@ class BackupPlan(Step):
         arn = f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:cluster:{cluster}"
         resource = cluster if isinstance(cluster, Unknown) else arn
         return {"SelectionName": self.label, "IamRoleArn": self.role, "Resources": [resource]}
-
-    def differences(self, live: Live) -> frozenset[str]:
-        derived = {"document": self.document, "selection": self.selection}
-        return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
         named = [each for each in aws.items(LISTING) if each.get("BackupPlanName") == self.label]

@@ -56,6 +56,8 @@ class Bucket(Step):
     infix: ClassVar[str] = ""
     """What tells its name from that of the stack's other bucket."""
 
+    derived = ("lifecycle", "policy")
+
     @property
     def label(self) -> str:
         return self._here["Bucket"]
@@ -104,10 +106,6 @@ class Bucket(Step):
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
         return {"Version": "2012-10-17", "Statement": [statement]}
-
-    def differences(self, live: Live) -> frozenset[str]:
-        derived = {"lifecycle": self.lifecycle, "policy": self.policy}
-        return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
         here = self._here

@@ -38,6 +38,8 @@ class Key(Step):
     holds_data = True
     guarded = False
 
+    derived = ("alias", "policy")
+
     @property
     def alias(self) -> str:
         return f"alias/{self.label}"
@@ -69,10 +71,6 @@ class Key(Step):
         ]
         every = {"Effect": "Allow", "Resource": "*"}
         return {"Version": "2012-10-17", "Statement": [{**each, **every} for each in statements]}
-
-    def differences(self, live: Live) -> frozenset[str]:
-        derived = {"alias": self.alias, "policy": self.policy}
-        return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
         named = _described(aws, self.alias)

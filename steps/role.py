@@ -36,6 +36,8 @@ class Role(Step):
     boundary: str = ""
     """The ARN of a policy that bounds whatever it is permitted."""
 
+    derived = ("trust", "policies", "attached")
+
     @property
     def label(self) -> str:
         return f"{_beginning(self.stack)}{self.name.removesuffix('-role')}"  # IAM takes 64 characters
@@ -64,10 +66,6 @@ class Role(Step):
     def attached(self) -> tuple[str, ...]:
         """The ARNs of the managed policies wanted."""
         return tuple(f"arn:{self.stack.partition}:iam::aws:policy/{each}" for each in self.managed)
-
-    def differences(self, live: Live) -> frozenset[str]:
-        derived = {"trust": self.trust, "policies": self.policies, "attached": self.attached}
-        return super().differences(live) | {key for key in derived if live.facts.get(key, derived[key]) != derived[key]}
 
     def observe(self, aws: Reader) -> Live | None:
         answer = aws.ask("iam.get_role", RoleName=self.label)

@@ -25,6 +25,8 @@ class Topic(Step):
     """A key whose policy lets RDS use it: AWS's own of SNS does not (Aurora User Guide, "Granting permissions to
     publish notifications to an Amazon SNS topic")."""
 
+    derived = ("policy",)
+
     @property
     def arn(self) -> str:
         return _arn(self.stack, self.name)
@@ -57,10 +59,6 @@ class Topic(Step):
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
         return {"Version": "2012-10-17", "Statement": [events, plain]}
-
-    def differences(self, live: Live) -> frozenset[str]:
-        other = live.facts.get("policy", self.policy) != self.policy
-        return super().differences(live) | ({"policy"} if other else set())
 
     def observe(self, aws: Reader) -> Live | None:
         found = _attributes(aws, self.arn)
