@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from provisioner.kit import Call, Denied, Live, Reader, Ref, Stack, Step, tags_of
+from provisioner.kit import Call, Denied, Live, Reader, Ref, Stack, Step, Unknown, tags_of
 from provisioner.terms import Burdens, Check, Objection, Quantity
 from steps.key import Key
 from steps.tags import pairs
@@ -71,7 +71,8 @@ class Bucket(Step):
         """What its tags tell of it beside whose it is. That of the key stays when the key leaves the file: whatever was
         encrypted with it before is lost without it, and by its tag the bucket keeps it."""
         events = {EVENTS: "eventbridge"} if self.events else {}
-        return {**events, **({} if self.key is None else {KEY: self.key})}
+        key = Unknown(self.key.name) if isinstance(self.key, Step) else self.key
+        return {**events, **({} if key is None else {KEY: key})}
 
     @property
     def arn(self) -> str:
