@@ -162,7 +162,7 @@ def cost(environments: tuple[str, ...], **given: Any) -> int:
     type=click.Choice(["plan", "provision", "teardown"]),
     help="What it has to suffice for.  [default: provision]",
 )
-@click.option("--boundary", is_flag=True, help="All of these together: the most that a role for this stack ever needs.")
+@click.option("--boundary", is_flag=True, help="The most a role for this stack may ever do: its permissions boundary.")
 @click.option("--account", type=options.ACCOUNT, default="", help="The account it is for, where nobody is to be asked.")
 @click.option("--part", type=click.IntRange(1), metavar="N", help="One of several, where IAM takes no policy as long.")
 def iam_policy(purpose: str | None, boundary: bool, account: str, part: int | None, **given: Any) -> int:
@@ -175,8 +175,10 @@ def iam_policy(purpose: str | None, boundary: bool, account: str, part: int | No
 
     if boundary and purpose:
         raise click.UsageError("--boundary is for all purposes; give it without --for")
-    purposes: Any = ["plan", "provision", "teardown"] if boundary else [purpose or "provision"]
-    return command.iam_policy(_caller({**given, **_QUIET}), purposes, account, part)
+    if boundary and part:
+        raise click.UsageError("--boundary is one document, as a role has one boundary; give it without --part")
+    chosen: Any = None if boundary else purpose or "provision"
+    return command.iam_policy(_caller({**given, **_QUIET}), chosen, account, part)
 
 
 @provisioner.command()

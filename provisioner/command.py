@@ -119,9 +119,9 @@ def cost(caller: Caller, environments: Sequence[str]) -> int:
     return DONE
 
 
-def iam_policy(caller: Caller, purposes: Sequence[policies.Purpose], account: str = "", part: int | None = None) -> int:
-    """Print the smallest policy that suffices for some purposes, or one part of it; looks at the file only, unless
-    AWS has to say which account this is."""
+def iam_policy(caller: Caller, purpose: policies.Purpose | None, account: str = "", part: int | None = None) -> int:
+    """Print the smallest policy that suffices for a purpose, or one part of it, or without a purpose the boundary
+    around all of them; looks at the file only, unless AWS has to say which account this is."""
     request = caller.request
     settings = config.load(request.config_dir, request.environment, request.suffix)
     if account and settings.accounts is not None and account not in settings.accounts:
@@ -132,8 +132,9 @@ def iam_policy(caller: Caller, purposes: Sequence[policies.Purpose], account: st
     except AwsError as error:
         remedy = f"say which account it is for, --account 123456789012, or {error.remedy.partition(', then run')[0]}"
         raise Stop(FAILED, error.code, str(error), remedy) from error
-    whole = policies.document(drafted(settings, stack), stack, purposes)
-    parts = policies.parts(whole)
+    steps = drafted(settings, stack)
+    whole = policies.document(steps, stack, [purpose]) if purpose else policies.boundary(steps, stack)
+    parts = policies.parts(whole) if purpose else [whole]
     if part is not None and part > len(parts):
         what = f"there is no part {part}: all of the policy is in {'one' if len(parts) == 1 else len(parts)}"
         raise Stop(USAGE, "usage", what, f"give --part 1{f' to {len(parts)}' if len(parts) > 1 else ''}, or none")

@@ -1,4 +1,4 @@
-"""The smallest IAM policy that lets a stack be planned, provisioned or torn down, as documents IAM takes.
+"""The smallest IAM policy that lets a stack be planned, provisioned or torn down, and the boundary around all of these.
 
 Which operations that takes was seen in the runs of the tests and is recorded in operations.json; which actions those
 take is in ``permissions``. Knows no kind of resource, asks nothing and judges nobody.
@@ -28,6 +28,8 @@ STRICT = frozenset({"ours", "retagged", "born"})
 but by a creation that is allowed."""
 UNBOUND = "iam.delete_role_permissions_boundary"
 """What nobody may do whose roles are bounded: what they may do at most would be for them to say."""
+_GIVING = re.compile(r"iam:(?!Get|List|Simulate)\w+")
+"""Actions that hand out permissions: whatever else is left to the policy attached, a boundary binds these."""
 _TYPED = re.compile(r"(arn:[^:]*:[^:]*:[^:]*:[^:]*:)([a-z-]+)([:/].*)")
 Document = dict[str, Any]
 Values = tuple[tuple[str, str], ...]
@@ -78,6 +80,39 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
     _loosen(granted)
     statements = dict(_statements(granted, stack, sorted(_creators(creating))))
     return {"Version": "2012-10-17", "Statement": [{"Sid": sid, **said} for sid, said in sorted(statements.items())]}
+
+
+def boundary(steps: Sequence[Step], stack: Stack) -> Document:
+    """Give the most that a role for this stack may ever do, in one document: a role has one permissions boundary.
+
+    It has every action of every purpose, on everything: what may be done is what both the boundary and the policy
+    attached allow (IAM User Guide, "Permissions boundaries for IAM entities"), and it is the policy that binds each
+    action to the stack. Actions that hand out permissions are bound here as well, to the resources they have there and
+    by what IAM knows of them: to whom a role is passed, and by what it is bounded. Without the tags: those a role of
+    this stack's path gets from whoever makes it.
+    """
+    everywhere: set[str] = set()
+    giving: defaultdict[str, set[str]] = defaultdict(set)
+    for said in document(steps, stack, PURPOSES)["Statement"]:
+        actions = {said["Action"]} if isinstance(said["Action"], str) else {*said["Action"]}
+        handing = {each for each in actions if _GIVING.fullmatch(each)}
+        everywhere |= actions - handing
+        if handing:
+            giving[json.dumps({"Resource": said["Resource"], **_known_to_iam(said)})] |= handing
+    apart = [{"Action": _flat(sorted(actions)), **json.loads(bound)} for bound, actions in sorted(giving.items())]
+    plain = {"Sid": "Any", "Effect": "Allow", "Action": sorted(everywhere), "Resource": "*"}
+    numbered = [{"Sid": f"Iam{number}", "Effect": "Allow", **each} for number, each in enumerate(apart, 1)]
+    return {"Version": "2012-10-17", "Statement": [plain, *numbered]}
+
+
+def _known_to_iam(statement: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the condition of a statement as far as its keys are IAM's own."""
+    found = {
+        operator: own
+        for operator, said in statement.get("Condition", {}).items()
+        if (own := {key: value for key, value in said.items() if key.startswith("iam:")})
+    }
+    return {"Condition": found} if found else {}
 
 
 def size(policy: Document) -> int:

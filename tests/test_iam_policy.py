@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ import pytest
 from provisioner import iam_policy, permissions
 from provisioner.config import load
 from provisioner.iam_policy import PURPOSES, Document, Purpose
-from provisioner.kit import Stack
+from provisioner.kit import Stack, Step
 from provisioner.local import ACCOUNT, policy
 from provisioner.permissions import SCOPES, Grant, Target
 from provisioner.session import drafted
+from provisioner.settings import STACK_LENGTH, Settings
 from tests.golden import assert_golden
 from tests.hands import ENVIRONMENTS
 from tests.test_architecture import OPERATIONS
@@ -30,12 +31,23 @@ EACH = pytest.mark.parametrize("environment", ENVIRONMENTS)
 FOR = pytest.mark.parametrize("purpose", PURPOSES)
 
 
-def document(environment: str, *purposes: Purpose, suffix: str = "") -> Document:
+def drawn(environment: str, suffix: str = "", **security: Any) -> tuple[Sequence[Step], Stack]:
+    """Give the steps and the stack of a file, with keys of its table ``security`` besides."""
     settings = load(FILES, environment)
+    said = settings.model_dump(exclude_unset=True)
+    settings = Settings.model_validate({**said, "security": {**said.get("security", {}), **security}})
     stack = Stack(
         project=settings.project, environment=environment, suffix=suffix, account=ACCOUNT, region=settings.region
     )
-    return iam_policy.document(drafted(settings, stack), stack, purposes)
+    return drafted(settings, stack), stack
+
+
+def document(environment: str, *purposes: Purpose, suffix: str = "") -> Document:
+    return iam_policy.document(*drawn(environment, suffix), purposes)
+
+
+def actions(printed: Document) -> set[str]:
+    return {action for statement in printed["Statement"] for action in listed(statement["Action"])}
 
 
 def listed(value: str | list[str]) -> list[str]:
@@ -152,22 +164,22 @@ def test_a_policy_allows_no_more_than_it_has_to(environment: str, purpose: Purpo
     assert all(iam_policy.size(part) <= iam_policy.LIMIT for part in iam_policy.parts(printed))
     assert len({each["Sid"] for each in printed["Statement"]}) == len(printed["Statement"])
     for statement in printed["Statement"]:
-        actions = listed(statement["Action"])
-        assert not any("*" in action for action in actions)
-        if "iam:PassRole" in actions:
+        said = listed(statement["Action"])
+        assert not any("*" in action for action in said)
+        if "iam:PassRole" in said:
             assert "iam:PassedToService" in statement["Condition"]["StringEquals"]
         if statement["Resource"] == "*":
-            for action in actions:
+            for action in said:
                 assert set(KNOWN["actions"][action]) == {""}, f"{action} can be bound to a resource"
         elif not statement.get("Condition"):
-            reads = all(re.match(r"\w+:(Describe|Get|List|Simulate)", action) for action in actions)
+            reads = all(re.match(r"\w+:(Describe|Get|List|Simulate)", action) for action in said)
             assert reads or all("acme-" in each or "rds!" in each for each in listed(statement["Resource"]))
 
 
 @EACH
 def test_a_plan_reads_only(environment: str) -> None:
-    actions = [action for each in document(environment, "plan")["Statement"] for action in listed(each["Action"])]
-    assert [each for each in actions if not re.match(r"[\w-]+:(Describe|Get|List|Simulate)", each)] == []
+    found = actions(document(environment, "plan"))
+    assert [each for each in found if not re.match(r"[\w-]+:(Describe|Get|List|Simulate)", each)] == []
 
 
 def test_a_suffix_makes_it_another_stack_s() -> None:
@@ -198,6 +210,83 @@ def test_what_is_too_long_for_one_policy_is_printed_in_parts() -> None:
     assert all(iam_policy.size(part) <= 2000 for part in parts)
     assert [each for part in parts for each in part["Statement"]] == whole["Statement"]
     assert iam_policy.parts(whole, limit=10**6) == [whole]
+
+
+# The boundary.
+
+
+SERVICES = f"arn:aws:iam::{ACCOUNT}:policy/acme-prod-services"
+BOUNDED = pytest.mark.parametrize("security", [{}, {"role_boundary": SERVICES}], ids=["unbounded", "bounded"])
+
+
+@EACH
+def test_a_boundary_is_printed_as_agreed(environment: str) -> None:
+    printed = iam_policy.boundary(*drawn(environment))
+    assert_golden(f"iam/{environment}-boundary.json", json.dumps(printed, indent=2) + "\n")
+
+
+@EACH
+@BOUNDED
+def test_a_boundary_is_one_document_however_long_the_name_of_the_stack(
+    environment: str, security: dict[str, str]
+) -> None:
+    suffix = "x" * (STACK_LENGTH - len(f"acme-{environment}-"))
+    steps, stack = drawn(environment, suffix, **security)
+    assert len(stack.name) == STACK_LENGTH
+    printed = iam_policy.boundary(steps, stack)
+    assert iam_policy.size(printed) <= iam_policy.LIMIT
+    assert actions(printed) == actions(iam_policy.document(steps, stack, PURPOSES))
+    assert not any("*" in action for action in actions(printed))
+
+
+@EACH
+@BOUNDED
+def test_a_boundary_takes_nothing_from_what_is_printed_for_a_purpose(
+    environment: str, security: dict[str, str]
+) -> None:
+    steps, stack = drawn(environment, **security)
+    boundary = policy.read(iam_policy.boundary(steps, stack))
+    for purpose in PURPOSES:
+        single, found = policy.read(iam_policy.document(steps, stack, (purpose,))), set()
+        for _, grant, target in grants():
+            context = {key: [stack.name] for _, key in SCOPES[target.scope] if key != permissions.CREATE_ACTION}
+            context |= {key: [value.format(**HERE)] for key, value in target.values}
+            context |= dict.fromkeys((permissions.BOUNDARY,) if security else (), [SERVICES])
+            for arn in iam_policy.arns(target, stack):
+                if policy.decide(single, grant.action, arn, context).word == "allowed":
+                    found.add(grant.action)
+                    assert policy.decide(boundary, grant.action, arn, context).word == "allowed", (grant.action, arn)
+        assert found
+        assert ({"iam:PassRole", "iam:CreateRole"} <= found) == ((environment, purpose) == ("prod", "provision"))
+
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role"
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "context", "bounded"),
+    [
+        ("iam:CreateRole", "provisioner/acme-prod/made", {permissions.BOUNDARY: [SERVICES]}, True),
+        ("iam:CreateRole", "provisioner/acme-prod/made", {}, False),
+        ("iam:CreateRole", "provisioner/acme-staging/made", {permissions.BOUNDARY: [SERVICES]}, None),
+        ("iam:PutRolePolicy", "provisioner/acme-prod/made", {}, False),
+        ("iam:PutRolePolicy", "acme-prod-ci", {permissions.BOUNDARY: [SERVICES]}, None),
+        ("iam:UpdateAssumeRolePolicy", "acme-prod-ci", {}, None),
+        ("iam:DeleteRolePermissionsBoundary", "acme-prod-ci", {}, None),
+        ("iam:DeleteRolePermissionsBoundary", "provisioner/acme-prod/made", {}, False),
+        ("iam:PassRole", "provisioner/acme-prod/made", {"iam:PassedToService": ["backup.amazonaws.com"]}, True),
+        ("iam:PassRole", "provisioner/acme-prod/made", {"iam:PassedToService": ["lambda.amazonaws.com"]}, None),
+        ("iam:PassRole", "admin", {"iam:PassedToService": ["backup.amazonaws.com"]}, None),
+        ("iam:CreateServiceLinkedRole", "aws-service-role/x.amazonaws.com/AWSServiceRoleForX", {}, None),
+    ],
+)
+def test_a_boundary_lets_nobody_hand_out_more_than_roles_of_the_stack(
+    action: str, resource: str, context: dict[str, list[str]], bounded: bool | None
+) -> None:
+    """``bounded`` tells whether a boundary of the roles leaves it allowed; None: it is allowed in neither case."""
+    for security, wanted in (({}, bounded is not None), ({"role_boundary": SERVICES}, bool(bounded))):
+        statements = policy.read(iam_policy.boundary(*drawn("prod", **security)))
+        assert (policy.decide(statements, action, f"{ROLE}/{resource}", context).word == "allowed") == wanted
 
 
 # Another stack's.
@@ -248,22 +337,35 @@ def test_what_has_another_name_place_or_account_is_not_touched_whatever_its_tags
     assert not allowed("prod", action, resource, **tags)
 
 
+LOOSE = {
+    # What AWS makes with a network has no tag: its group, its ACL.
+    ("ec2:RevokeSecurityGroupEgress", "security-group"),
+    ("ec2:RevokeSecurityGroupIngress", "security-group"),
+    ("ec2:CreateNetworkAclEntry", "network-acl"),
+    ("ec2:DeleteNetworkAclEntry", "network-acl"),
+    ("ec2:ReplaceNetworkAclEntry", "network-acl"),
+    # A log group that is made with a key has its tags only once it is there.
+    ("logs:AssociateKmsKey", "log-group"),
+}
+"""Actions with a type of resource that may lack the tag of this stack, but have no other's."""
+
+
 @EACH
 def test_no_action_gets_by_another_s_statement_what_it_is_bound_to_otherwise(environment: str) -> None:
     statements = policy.read(document(environment, *PURPOSES))
     named = {action for statement in statements for action in statement.actions}
     stack = Stack(project="acme", environment=environment, **HERE)
     asked = {permissions.REQUEST_TAG: [stack.name], permissions.CREATE_ACTION: ["CreateVpc"]}
-    bound = {(grant.action, target) for _, grant, target in grants() if target.scope == "ours"} - {
-        # The default group has no tag.
-        (grant.action, target)
-        for _, grant, target in grants()
-        if target.type == "security-group" and "Revoke" in grant.action
-    }
+    bound = {(grant.action, target) for _, grant, target in grants() if target.scope == "ours"}
     assert bound
-    for action, target in bound:
-        for arn in iam_policy.arns(target, stack) if action in named else ():
-            assert policy.decide(statements, action, arn, asked).word != "allowed", (action, arn)
+    untagged = {
+        (action, target.type)
+        for action, target in bound
+        for arn in (iam_policy.arns(target, stack) if action in named else ())
+        if policy.decide(statements, action, arn, asked).word == "allowed"
+    }
+    assert untagged <= LOOSE
+    assert ("ec2:RevokeSecurityGroupIngress", "security-group") in untagged
 
 
 def test_nothing_is_taken_from_another_stack_by_tagging_it() -> None:

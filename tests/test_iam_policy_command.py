@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from provisioner.session import Request
 from tests.world import ENVIRONMENTS, Watched
 
 GOLDEN = Path(__file__).parent / "golden/iam"
+DOCS = Path(__file__).parent.parent / "docs"
 
 
 class Desk:
@@ -60,9 +62,9 @@ def desk(tmp_path: Path) -> Desk:
 @pytest.mark.parametrize(
     ("arguments", "golden"),
     [
-        (["dev"], "dev-provision"),
         (["dev", "--for", "plan"], "dev-plan"),
         (["prod", "--for", "teardown"], "prod-teardown"),
+        (["prod", "--boundary"], "prod-boundary"),
     ],
 )
 def test_it_prints_the_policy_and_nothing_else_and_asks_nobody(desk: Desk, arguments: list[str], golden: str) -> None:
@@ -108,7 +110,8 @@ def test_the_partition_is_that_of_the_region(desk: Desk) -> None:
         (["dev", "--account", "12"], "an account has 12 digits"),
         (["dev", "--account", "111122223333"], "allows 444455556666 and not account 111122223333"),
         (["dev", "--boundary", "--for", "plan"], "--boundary is for all purposes"),
-        (["dev", "--part", "2"], "there is no part 2: all of the policy is in one"),
+        (["dev", "--boundary", "--part", "1"], "--boundary is one document, as a role has one boundary"),
+        (["dev", "--for", "plan", "--part", "2"], "there is no part 2: all of the policy is in one"),
         (["dev", "--for", "everything"], "'everything' is not one of"),
         (["nowhere"], "there is no nowhere.toml"),
     ],
@@ -129,14 +132,16 @@ def test_who_has_no_credentials_is_told_how_to_do_without(desk: Desk) -> None:
     assert "--account 123456789012" in result.stderr
 
 
-def test_what_no_managed_policy_holds_is_printed_whole_and_in_parts(desk: Desk) -> None:
-    suffix = "a-branch-with-a-long-name"
-    whole = desk.run("iam-policy", "prod", "--boundary", "--suffix", suffix)
+def test_what_no_managed_policy_holds_is_printed_whole_and_in_as_many_parts_as_the_recipe_has(desk: Desk) -> None:
+    whole = desk.run("iam-policy", "prod")
+    assert whole.stdout == (GOLDEN / "prod-provision.json").read_text()
     policy = json.loads(whole.stdout)
     assert iam_policy.size(policy) > iam_policy.LIMIT
-    assert "print it in 2 parts" in whole.stderr
-    parts = [desk.run("iam-policy", "prod", "--boundary", "--suffix", suffix, "--part", each) for each in ("1", "2")]
-    assert [each.stderr for each in parts] == ["", ""]
+    first, *others = re.findall(r"for part in ([\d ]+); do", (DOCS / "permissions.md").read_text())
+    assert {*others} == {first}
+    assert f"print it in {len(first.split())} parts" in whole.stderr
+    parts = [desk.run("iam-policy", "prod", "--part", each) for each in first.split()]
+    assert {each.stderr for each in parts} == {""}
     assert [statement for each in parts for statement in json.loads(each.stdout)["Statement"]] == policy["Statement"]
 
 

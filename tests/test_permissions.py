@@ -196,6 +196,18 @@ def test_whoever_provisions_can_make_no_role_that_may_do_more_than_the_file_says
     assert ours.get_role(**named)["Role"]["PermissionsBoundary"]["PermissionsBoundaryArn"] == SERVICES
 
 
+def test_subnets_move_to_an_acl_of_the_stack_and_back_to_the_network_s_own_with_what_is_printed(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.change(database=None, bucket=None, security={"network_acls": True})
+    world.cloud.permit(printed(world, "provision"))
+    assert world.provision().failures == ()
+    acls = world.client("ec2").describe_network_acls
+    (vpc,) = {each["VpcId"] for each in acls()["NetworkAcls"] if each["Associations"] and not each["IsDefault"]}
+    world.cloud.permit(printed(world, "teardown"))
+    assert world.teardown().failures == ()
+    assert vpc not in {each["VpcId"] for each in acls()["NetworkAcls"]}
+
+
 def denied(call: Callable[[], object]) -> bool:
     """Tell whether a call is refused because it is not allowed; raises whatever else comes of it."""
     try:

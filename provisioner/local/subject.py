@@ -182,8 +182,8 @@ class Subject:
             if association in table._associations:
                 return str(table._associations[association])
         for acl in self.ask.ec2.network_acls.values():
-            if association in acl.associations:
-                return str(acl.associations[association].subnet_id)
+            if association in acl._associations:
+                return str(acl._associations[association].subnet_id)
         return "*"
 
 
