@@ -345,6 +345,9 @@ CHANGES = (
     Change("NetworkAcl", "subnets moved to the default one", move_subnets, HARDENED),
     Change("NetworkAcl", "deleted", delete_acl, HARDENED),
     Change("DefaultNetworkAcl", "a rule added", entry("create", 1, **EVERYBODY)),
+    Change(
+        "DefaultNetworkAcl", "a rule changed", entry("replace", 100, **{**EVERYBODY, "RuleAction": "deny"}), ("dev",)
+    ),
     Change("DefaultNetworkAcl", "closed", entry("delete", 100), ("dev", "staging")),
     Change("DefaultNetworkAcl", "opened", entry("create", 100, **EVERYBODY), HARDENED),
     Change("Role", "tags changed", retag_role, HARDENED),
@@ -386,7 +389,7 @@ CHANGES = (
         lambda client, seen: client("logs").delete_retention_policy(logGroupName=live(seen).id),
         HARDENED,
     ),
-    Change("LogGroup", "encrypted with another key", encrypt_group, HARDENED),
+    Change("LogGroup", "encrypted with another key", encrypt_group, ("dev", *HARDENED)),
     Change(
         "LogGroup",
         "deleted",
