@@ -106,7 +106,7 @@ def _figures(rounds: Sequence[dict[str, Run]]) -> list[Figure]:
         ratio(FRESH, "wall", 2),
         ratio(FRESH, "cpu", 2),
         ratio(FRESH, "memory", 1.3, unit="MB"),
-        Figure(f"{FRESH}: calls", calls(FRESH, "mutating", "reads"), 95),
+        Figure(f"{FRESH}: calls", calls(FRESH, "mutating", "reads"), 112),
         ratio(AGAIN, "wall", 1),
         Figure(f"{AGAIN}: reads", calls(AGAIN, "reads"), 32),
         Figure(f"{AGAIN}: mutating", calls(AGAIN, "mutating"), 0),
