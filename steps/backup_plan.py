@@ -48,9 +48,10 @@ class BackupPlan(Step):
     def selection(self) -> dict[str, Any]:
         """The selection wanted."""
         stack, cluster = self.stack, self.cluster
-        arn = f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:cluster:{cluster}"
-        resource = cluster if isinstance(cluster, Unknown) else arn
-        return {"SelectionName": self.label, "IamRoleArn": self.role, "Resources": [resource]}
+        # Of one that is not there yet the name is known beforehand, and with it the ARN.
+        name = f"{stack.name}-{cluster.name}" if isinstance(cluster, Unknown) else cluster
+        arn = f"arn:{stack.partition}:rds:{stack.region}:{stack.account}:cluster:{name}"
+        return {"SelectionName": self.label, "IamRoleArn": self.role, "Resources": [arn]}
 
     def observe(self, aws: Reader) -> Live | None:
         named = [each for each in aws.items(LISTING) if each.get("BackupPlanName") == self.label]

@@ -83,8 +83,9 @@ class LogGroup(Step):
 
     @classmethod
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
-        for group in _own(aws, stack):
-            tags = _tags(aws, group)
+        named = aws.items("logs.describe_log_groups", logGroupNamePattern=stack.name)
+        for group in (each for each in named if each["logGroupName"].startswith(prefixes(stack))):
+            tags = _tags(aws, {"logGroupArn": group["arn"].removesuffix(":*")})
             if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
                 yield tags.get("provisioner:step", "")
 
@@ -96,7 +97,8 @@ def prefixes(stack: Stack) -> tuple[str, str]:
 
 
 def _listed(aws: Reader, prefix: str) -> list[Mapping[str, Any]]:
-    """List groups by the beginning of their name; asked by a part of it CloudWatch tells nothing but name and ARN."""
+    """List groups by the beginning of their name; asked by a part of it CloudWatch tells nothing of them but name and
+    ARN, which is all that ``survivors`` takes, in one question."""
     return list(aws.items("logs.describe_log_groups", logGroupNamePrefix=prefix))
 
 

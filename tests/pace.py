@@ -18,12 +18,14 @@ CREATING = {
     "VpcEndpoint": SECONDS["endpoint creating"],
     "Cluster": SECONDS["cluster creating"],
     "DbInstance": SECONDS["instance creating"],
+    "EventSubscription": SECONDS["subscription creating"],
 }
 """By kind of step, those whose creation takes time."""
 DELETING = {
     "NatGateway": SECONDS["nat deleting"] + SECONDS["interface lingering"],
     "VpcEndpoint": SECONDS["endpoint deleting"],
     "Cluster": SECONDS["instance deleting"] + SECONDS["cluster deleting"],
+    "EventSubscription": SECONDS["subscription deleting"],
 }
 """An instance that leaves is waited for by its cluster only."""
 FLAGS = frozenset({"delete_data", "disable_protection", "skip_final_snapshot"})

@@ -24,6 +24,20 @@ _CLOUD = Cloud(_CLOCK.now)
 _CLIENTS: dict[str, Any] = {}
 
 
+KEEPING: dict[str, Any] = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:root"},
+            "Action": "kms:*",
+            "Resource": "*",
+        }
+    ],
+}
+"""The policy of a key that its account keeps for itself."""
+
+
 class Hardened(Account):
     """An account with a cloud of its own, and with what a hardened network is made of, as far as a test asks for it."""
 
@@ -62,7 +76,7 @@ class Hardened(Account):
 
     def key(self, policy: str = "") -> str:
         lets = {"Effect": "Allow", "Principal": {"Service": "logs.us-east-1.amazonaws.com"}, "Action": "kms:*"}
-        own = json.dumps({"Version": "2012-10-17", "Statement": [{**lets, "Resource": "*"}]})
+        own = json.dumps({**KEEPING, "Statement": [*KEEPING["Statement"], {**lets, "Resource": "*"}]})
         return str(self.kms.create_key(Policy=policy or own)["KeyMetadata"]["Arn"])
 
     def log_group(self, name: str = "flow", **more: Any) -> str:
@@ -253,7 +267,7 @@ REFUSALS: dict[str, tuple[str, str, Callable[[Hardened], Any]]] = {
     "key of others": (
         "InvalidParameterException",
         "not allowed to be used",
-        lambda aws: aws.log_group(kmsKeyId=aws.key('{"Version": "2012-10-17", "Statement": []}')),
+        lambda aws: aws.log_group(kmsKeyId=aws.key(json.dumps(KEEPING))),
     ),
     "key that is to go": ("InvalidParameterException", "not allowed to be used", a_key_that_is_to_go),
     "odd number of days": (

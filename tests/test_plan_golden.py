@@ -11,7 +11,8 @@ import pytest
 from provisioner import drift, plan
 from provisioner.engine import Sight
 from provisioner.estimate import forecast
-from provisioner.plan_text import plan_text
+from provisioner.plan_text import VALUE_WIDTHS, plan_text
+from provisioner.words import cut
 from tests.golden import assert_golden
 from tests.model import validate
 from tests.world import World, standing
@@ -67,7 +68,8 @@ def nameless(text: str, sight: Sight) -> str:
     """Put into the place of ids what they are ids of."""
     for name, seen in sight.seen.items():
         if seen.live is not None and seen.live.id != seen.step.label and not seen.step.attendant:
-            text = text.replace(str(seen.live.id), f"id-of-{name}")
+            for shown in (str(seen.live.id), *(cut(str(seen.live.id), width) for width in VALUE_WIDTHS)):
+                text = text.replace(shown, f"id-of-{name}")
     kinds = "acl|aclassoc|fl|sg|rtb|rtbassoc|eipalloc|nat|subnet|vpc|vpce|igw"
     return re.sub(rf"\b({kinds})-[0-9a-f]{{8,17}}(?=\b|\.)", r"\1-id", text) + "\n"
 

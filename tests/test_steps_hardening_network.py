@@ -99,6 +99,9 @@ def logs(tags: Mapping[str, str] = GROUP.labels, **group: Any) -> Told:
     return Told(
         questions={
             Call("logs.describe_log_groups", logGroupNamePrefix="/aws/vpc/shop-dev/"): [other, found],
+            Call("logs.describe_log_groups", logGroupNamePattern="shop-dev"): [
+                {"logGroupName": PATH, "arn": f"{GROUP_ARN}:*"}
+            ],
             Call("logs.list_tags_for_resource", resourceArn=GROUP_ARN): {"tags": dict(tags)},
         }
     )
