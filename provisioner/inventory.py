@@ -124,12 +124,14 @@ def _log_groups(logs: Any) -> Iterator[Found]:
 
 
 def _keys(kms: Any) -> Iterator[Found]:
-    """List the keys that are not AWS's own; one in its window is as good as gone."""
+    """List the keys that are a stack's, which have their tags from the first moment; one in its window is as good as
+    gone, and one that the file names is its owner's."""
     for each in kms.list_keys()["Keys"]:
         key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
         if key["KeyManager"] != "AWS" and key["KeyState"] != "PendingDeletion":
             tags = {tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]}
-            yield Found("key", key["Arn"], tags.get("provisioner:step", ""))
+            if step := tags.get("provisioner:step"):
+                yield Found("key", key["Arn"], step)
 
 
 def _topics(sns: Any) -> Iterator[Found]:

@@ -170,7 +170,8 @@ class Key(Step):
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
         key = _described(aws, f"alias/{stack.name}-{NAME}")
         if key and key["KeyState"] != "PendingDeletion":
-            tags = _tags(aws, key["KeyId"])
+            listed = aws.items("kms.list_resource_tags", KeyId=key["KeyId"])
+            tags = {tag["TagKey"]: tag["TagValue"] for tag in listed}
             if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
                 yield tags.get("provisioner:step", "")
 
