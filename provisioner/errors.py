@@ -81,18 +81,25 @@ _KEYS = (
     "The specified KMS Key Id could not be found",
 )
 _WORDS = {
-    "InvalidParameter": ("Unable to assume given IAM role",),
-    "InvalidParameterValue": ("IAM role ARN value is invalid or does not include the required permissions",),
-    "InvalidParameterValueException": ("cannot be assumed by AWS Backup",),
-    "AccessDeniedException": _KEYS,
-    "InvalidParameterException": _KEYS,
+    "InvalidParameter": (Verdict.SPREADING, ("Unable to assume given IAM role",)),
+    "InvalidParameterValue": (
+        Verdict.SPREADING,
+        ("IAM role ARN value is invalid or does not include the required permissions",),
+    ),
+    "InvalidParameterValueException": (Verdict.SPREADING, ("cannot be assumed by AWS Backup",)),
+    "AccessDeniedException": (Verdict.SPREADING, _KEYS),
+    "InvalidParameterException": (Verdict.SPREADING, _KEYS),
+    "InvalidRequestException": (
+        Verdict.LATER,
+        ("contains recovery points", "has backup selections", "Related backup plan selections must be deleted"),
+    ),
 }
-"""How a service refuses a role or a key that has not reached it yet, by words since the codes say other things too. IAM
-takes seconds or minutes for that (IAM User Guide, "Changes that I make are not always immediately visible"), like KMS.
-CreateFlowLogs, CreateDBInstance and ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as Terraform's provider
-knows them."""
-_CONTENTS = ("contains recovery points", "has backup selections", "Related backup plan selections must be deleted")
-"""How AWS Backup refuses with InvalidRequestException to delete what is not empty; it says other things by it too."""
+"""What a code means where its message has one of these words, since it says other things too.
+
+How a service refuses a role or a key that has not reached it yet: IAM takes seconds or minutes for that, like KMS (IAM
+User Guide, "Changes that I make are not always immediately visible"). CreateFlowLogs, CreateDBInstance and
+ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as Terraform's provider knows them. The last is how AWS Backup
+refuses to delete what is not empty."""
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
 """EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
 
@@ -102,10 +109,9 @@ def classify(code: str, status: int = 400, message: str = "") -> Verdict:
 
     ``message`` counts where AWS has no code of its own for what passes by itself.
     """
-    if any(words in message for words in _WORDS.get(code, ())):
-        return Verdict.SPREADING
-    if code == "InvalidRequestException":
-        return Verdict.LATER if any(words in message for words in _CONTENTS) else Verdict.FATAL
+    verdict, words = _WORDS.get(code, (Verdict.FATAL, ()))
+    if any(each in message for each in words):
+        return verdict
     if code in _VERDICTS:
         return _VERDICTS[code]
     if _EC2_NOT_FOUND.fullmatch(code):

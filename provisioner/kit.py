@@ -318,9 +318,7 @@ class Step:
         tell is missing. Reads only."""
         if cls.listing:
             for item in aws.ours(cls.listing, stack):
-                tags = tags_of(item)
-                if tags.get("provisioner:kind", cls.__name__) == cls.__name__:
-                    yield tags.get("provisioner:step", "")
+                yield from step_named(tags_of(item), stack, cls.__name__, untold=cls.__name__)
 
     @classmethod
     def restored(cls, name: str, stack: Stack, saved: Mapping[str, Any] | None = None) -> Self:
@@ -351,6 +349,15 @@ def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Read the tags of anything AWS describes, whichever of its three names the list has."""
     listed = item.get("Tags") or item.get("TagList") or item.get("TagSet") or ()
     return {tag["Key"]: tag.get("Value", "") for tag in listed}
+
+
+def step_named(tags: Mapping[str, str], stack: Stack, kind: str, untold: str = "") -> Iterator[str]:
+    """Name the step of a resource with these tags, "" where they do not tell, if it is the stack's and of this kind.
+
+    ``untold`` is the kind of what has no tag that tells it.
+    """
+    if stack.owns(tags) and tags.get("provisioner:kind", untold) == kind:
+        yield tags.get("provisioner:step", "")
 
 
 def walk(value: Any) -> Iterator[Any]:

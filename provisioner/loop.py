@@ -192,11 +192,13 @@ class Run:
     def _kept_dependents(self, name: str) -> tuple[str, ...]:
         """Name what stays and refers to it: what that needs stays as well. What is not ours stays in any case, and AWS
         guards what it uses, or nobody does."""
-        if not self.tearing:
-            return ()
-        left_alone = {each for each, course in self.courses.items() if course.live is not None and course.live.foreign}
-        alone = set() if self.courses[name].wish.guarded else left_alone
-        return tuple(each for each in sorted(self.needs[name]) if self.results.get(each) == "kept" or each in alone)
+        guarded = self.courses[name].wish.guarded
+
+        def stays(dependent: str) -> bool:
+            live = self.courses[dependent].live
+            return self.results.get(dependent) == "kept" or (not guarded and live is not None and bool(live.foreign))
+
+        return tuple(filter(stays, sorted(self.needs[name]))) if self.tearing else ()
 
     def _looked_at_twins(self, course: Course, error: Ambiguous) -> None:
         """Have what was created in vain removed, unless something of ours may hang on it already."""

@@ -213,6 +213,10 @@ Retention: TypeAlias = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 4
 """Days for which CloudWatch can be told to keep logs. CloudWatch Logs API, PutRetentionPolicy."""
 
 
+def _on(switch: Switch, hardened: bool) -> bool:
+    return hardened if switch is None else switch
+
+
 class Security(Table):
     """What a hardened environment has beyond the rest, each by a switch of its own; absent: as ``hardened`` says."""
 
@@ -298,8 +302,11 @@ class Settings(Table):
     def _log_bucket_has_a_name(cls, bucket: Bucket | None, info: ValidationInfo) -> Bucket | None:
         given = info.data
         security, hardened = given.get("security", Security()), given.get("hardened", False)
-        wanted = hardened if security.access_logs is None else security.access_logs
-        if bucket and wanted and {"project", "environment", "suffix", "region"} <= given.keys():
+        if (
+            bucket
+            and _on(security.access_logs, hardened)
+            and {"project", "environment", "suffix", "region"} <= given.keys()
+        ):
             stack = Stack(project=given["project"], environment=given["environment"], suffix=given["suffix"])
             limit = 63 - len("-logs-123456789012-") - len(given["region"])
             if len(stack.name) > limit:
@@ -314,16 +321,14 @@ class Settings(Table):
         """Refuse alerts without a key: AWS's own key of SNS lets RDS write nothing (Aurora User Guide, "Granting
         permissions to publish notifications to an Amazon SNS topic")."""
         hardened = info.data.get("hardened", False)
-        wanted = [hardened if each is None else each for each in (security.alerts, security.own_key)]
-        if wanted == [True, False]:
+        if _on(security.alerts, hardened) and not _on(security.own_key, hardened):
             remedy = "write own_key = true, or alerts = false"
             raise _fault("the topic is encrypted and there is no key", remedy, where="security.alerts")
         return security
 
     def has(self, switch: str) -> bool:
         """Tell whether a part of the table security is wanted."""
-        value: Switch = getattr(self.security, switch)
-        return self.hardened if value is None else value
+        return _on(getattr(self.security, switch), self.hardened)
 
     @property
     def log_days(self) -> int:

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Stack, Step
+from provisioner.kit import Call, Live, Reader, Stack, Step, step_named
 
 
 def tags_of(aws: Reader, arn: str) -> dict[str, str] | None:
@@ -38,5 +38,4 @@ def survivors(aws: Reader, stack: Stack, kind: str, listed: Iterator[Mapping[str
     for item in listed:
         if str(item.get(f"{noun}Name")).startswith(f"{stack.name}-"):
             tags = tags_of(aws, item[f"{noun}Arn"]) or {}
-            if stack.owns(tags) and tags.get("provisioner:kind") == kind:
-                yield tags.get("provisioner:step", "")
+            yield from step_named(tags, stack, kind)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from provisioner.kit import Call, Denied, Live, Reader, Ref, Stack, Step, Unknown, tags_of
+from provisioner.kit import Call, Denied, Live, Reader, Ref, Stack, Step, Unknown, step_named, tags_of
 from provisioner.terms import Burdens, Check, Objection, Quantity
 from steps.key import Key
 from steps.tags import pairs
@@ -254,8 +254,7 @@ class Bucket(Step):
             if _is_seen(aws, here):
                 raise
             return
-        if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
-            yield tags.get("provisioner:step", "")
+        yield from step_named(tags, stack, cls.__name__)
 
 
 def _is_seen(aws: Reader, here: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, Unknown, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, Unknown, step_named, tags_of
 from provisioner.terms import Quota
 from steps import rds
 from steps.order import as_wanted, members
@@ -108,5 +108,4 @@ class EventSubscription(Step):
         for item in aws.items(LISTING):
             if item["CustSubscriptionId"].startswith(f"{stack.name}-"):
                 tags = tags_of(aws.ask("rds.list_tags_for_resource", ResourceName=item["EventSubscriptionArn"]) or {})
-                if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
-                    yield tags.get("provisioner:step", "")
+                yield from step_named(tags, stack, cls.__name__)

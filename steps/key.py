@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Ambiguous, Call, Denied, Live, Reader, Stack, Step, Unknown, tags_of
+from provisioner.kit import Ambiguous, Call, Denied, Live, Reader, Stack, Step, Unknown, step_named, tags_of
 from provisioner.terms import Burdens, Quantity
 
 NAME = "key"
@@ -170,10 +170,8 @@ class Key(Step):
     def survivors(cls, aws: Reader, stack: Stack) -> Iterator[str]:
         key = _described(aws, f"alias/{stack.name}-{NAME}")
         if key and key["KeyState"] != "PendingDeletion":
-            listed = aws.items("kms.list_resource_tags", KeyId=key["KeyId"])
-            tags = {tag["TagKey"]: tag["TagValue"] for tag in listed}
-            if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
-                yield tags.get("provisioner:step", "")
+            tags = _listed(aws, key["KeyId"])
+            yield from step_named(tags, stack, cls.__name__)
 
 
 def _described(aws: Reader, key: str) -> Mapping[str, Any] | None:
@@ -192,7 +190,10 @@ def _visible(aws: Reader, key: str) -> Mapping[str, Any] | None:
 def _tags(aws: Reader, key: str) -> dict[str, str]:
     """Read a key's tags; a key whose own policy lets nobody ask has none."""
     try:
-        listed = aws.items("kms.list_resource_tags", KeyId=key)
+        return _listed(aws, key)
     except Denied:
         return {}
-    return {tag["TagKey"]: tag["TagValue"] for tag in listed}
+
+
+def _listed(aws: Reader, key: str) -> dict[str, str]:
+    return {tag["TagKey"]: tag["TagValue"] for tag in aws.items("kms.list_resource_tags", KeyId=key)}

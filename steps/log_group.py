@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Stack, Step
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, step_named
 from provisioner.terms import Quantity
 from steps.key import Key
 
@@ -86,8 +86,7 @@ class LogGroup(Step):
         named = aws.items("logs.describe_log_groups", logGroupNamePattern=stack.name)
         for group in (each for each in named if each["logGroupName"].startswith(prefixes(stack))):
             tags = _tags(aws, {"logGroupArn": group["arn"].removesuffix(":*")})
-            if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
-                yield tags.get("provisioner:step", "")
+            yield from step_named(tags, stack, cls.__name__, untold=cls.__name__)
 
 
 def prefixes(stack: Stack) -> tuple[str, str]:

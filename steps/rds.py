@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
-from provisioner.kit import Ambiguous, Call, Live, Reader, Stack, Step, tags_of
+from provisioner.kit import Ambiguous, Call, Live, Reader, Stack, Step, step_named, tags_of
 from steps.tags import found_tags, pairs
 
 ENGINE = "aurora-postgresql"
@@ -133,5 +133,4 @@ def leftovers(aws: Reader, stack: Stack, kind: str, operation: str, noun: str) -
         about = item.get(f"{noun}Description") or item.get("Description") or ""
         if item[f"{noun}Name"].startswith(f"{stack.name}-") and about.endswith(f" of {stack.name}"):
             tags = tags_of(aws.ask("rds.list_tags_for_resource", ResourceName=item[f"{noun}Arn"]) or {})
-            if stack.owns(tags) and tags.get("provisioner:kind") == kind:
-                yield tags.get("provisioner:step", "")
+            yield from step_named(tags, stack, kind)

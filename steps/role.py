@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown, tags_of
+from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown, step_named, tags_of
 from steps.order import as_wanted
 from steps.tags import pairs
 
@@ -162,8 +162,7 @@ class Role(Step):
             # The list tells no tags.
             answer = aws.ask("iam.get_role", RoleName=name)
             tags = tags_of(answer["Role"]) if answer else {}
-            if stack.owns(tags) and tags.get("provisioner:kind", cls.__name__) == cls.__name__:
-                yield tags.get("provisioner:step", "")
+            yield from step_named(tags, stack, cls.__name__, untold=cls.__name__)
 
 
 def _beginning(stack: Stack) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, tags_of
+from provisioner.kit import Call, Live, Reader, Ref, Stack, Step, step_named, tags_of
 from steps.key import Key
 from steps.tags import found_tags, pairs
 
@@ -103,8 +103,7 @@ class Topic(Step):
         arn = _arn(stack, NAME)
         if _attributes(aws, arn) is not None:
             tags = tags_of(aws.ask("sns.list_tags_for_resource", ResourceArn=arn) or {})
-            if stack.owns(tags) and tags.get("provisioner:kind") == cls.__name__:
-                yield tags.get("provisioner:step", "")
+            yield from step_named(tags, stack, cls.__name__)
 
 
 def _arn(stack: Stack, name: str) -> str:
