@@ -33,6 +33,7 @@ def standing(
     found: Sequence[Found], remembered: Mapping[str, Record], declared: Collection[str], ahead: Iterable[str]
 ) -> Iterator[Check]:
     """Check a stack that stands; ``ahead`` is what a plan would still do."""
+    found = [each for each in found if not each.leaving]
     ids = {each.id for each in found}
     by_step = defaultdict(list)
     for each in found:
@@ -51,10 +52,15 @@ def standing(
     yield nothing_but("empty plan", "nothing to do", ahead)
 
 
-def gone(found: Sequence[Found], remembered: Collection[str], remains: Sequence[str]) -> Iterator[Check]:
-    """Check that a stack is gone but for the snapshots that ``remains`` names."""
-    named = [each for each in found if each.kind == "snapshot" and any(each.id in told.split() for told in remains)]
-    yield nothing_but("nothing left", "nothing but what was named", [each for each in found if each not in named])
-    yield nothing_but("empty state", "no step in the state", remembered)
-    lost = [told for told in remains if not any(each.id in told.split() for each in named)]
-    yield nothing_but("what was named is there", "every snapshot that was named", lost)
+def gone(found: Sequence[Found], remembered: Mapping[str, Record], remains: Sequence[str]) -> Iterator[Check]:
+    """Check that a stack is gone but for what ``remains`` names by its id."""
+
+    def named(id: str | None) -> bool:
+        return any(id in told.split() for told in remains)
+
+    left = [each for each in found if not each.leaving and not named(each.id)]
+    yield nothing_but("nothing left", "nothing but what was named", left)
+    pending = [name for name, record in remembered.items() if not named(record.id)]
+    yield nothing_but("empty state", "no step in the state but of what was named", pending)
+    lost = [told for told in remains if not any(each.id in told.split() for each in found)]
+    yield nothing_but("what was named is there", "all that was named", lost)

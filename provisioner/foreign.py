@@ -55,7 +55,7 @@ def interfere(client: Client, found: Sequence[Found], seed: int) -> list[Made]:
     chance = random.Random(seed)
     able: dict[str, list[tuple[Change, str]]] = defaultdict(list)
     for change in CHANGES:
-        ids = [each.id for each in found if concerns(change, each)]
+        ids = [each.id for each in found if concerns(change, each) and not each.leaving]
         if ids:
             able[change.subject or change.kind].append((change, chance.choice(sorted(ids))))
     return [make(client, *chance.choice(choices)) for choices in able.values()]

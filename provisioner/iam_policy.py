@@ -68,8 +68,9 @@ def document(steps: Sequence[Step], stack: Stack, purposes: Iterable[Purpose]) -
         if boundary and operation == UNBOUND:
             continue
         own, parameters = declared.get(kind, []), given.get(kind, frozenset())
-        needed = permissions.only().get(kind, {}).get(operation)
-        for grant in permissions.grants(operation, parameters) if not needed or needed in parameters else ():
+        if not permissions.taken(kind, operation, parameters):
+            continue
+        for grant in permissions.grants(operation, parameters):
             if grant.action == "ec2:CreateTags":
                 creating.add(operation)
             for target in grant.targets:

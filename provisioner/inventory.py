@@ -25,6 +25,8 @@ class Found:
     """Which step its tags say it is."""
     by_aws: bool = False
     """Whether AWS itself made it for another resource, with which it goes."""
+    leaving: bool = False
+    """Whether it is deleted already and only waits for its end."""
 
     def __str__(self) -> str:
         return f"{self.kind} {self.id}"
@@ -124,14 +126,14 @@ def _log_groups(logs: Any) -> Iterator[Found]:
 
 
 def _keys(kms: Any) -> Iterator[Found]:
-    """List the keys that are a stack's, which have their tags from the first moment; one in its window is as good as
-    gone, and one that the file names is its owner's."""
+    """List the keys that are a stack's, which have their tags from the first moment; one that the file names is its
+    owner's."""
     for each in kms.list_keys()["Keys"]:
         key = kms.describe_key(KeyId=each["KeyId"])["KeyMetadata"]
-        if key["KeyManager"] != "AWS" and key["KeyState"] != "PendingDeletion":
+        if key["KeyManager"] != "AWS":
             tags = {tag["TagKey"]: tag["TagValue"] for tag in kms.list_resource_tags(KeyId=each["KeyId"])["Tags"]}
             if step := tags.get("provisioner:step"):
-                yield Found("key", key["Arn"], step)
+                yield Found("key", key["Arn"], step, leaving=key["KeyState"] == "PendingDeletion")
 
 
 def _topics(sns: Any) -> Iterator[Found]:

@@ -346,7 +346,10 @@ CHANGES = (
     Change("NetworkAcl", "deleted", delete_acl, HARDENED),
     Change("DefaultNetworkAcl", "a rule added", entry("create", 1, **EVERYBODY)),
     Change(
-        "DefaultNetworkAcl", "a rule changed", entry("replace", 100, **{**EVERYBODY, "RuleAction": "deny"}), ("dev",)
+        "DefaultNetworkAcl",
+        "a rule changed",
+        entry("replace", 100, **{**EVERYBODY, "RuleAction": "deny"}),
+        ("dev", "staging"),
     ),
     Change("DefaultNetworkAcl", "closed", entry("delete", 100), ("dev", "staging")),
     Change("DefaultNetworkAcl", "opened", entry("create", 100, **EVERYBODY), HARDENED),
@@ -389,7 +392,7 @@ CHANGES = (
         lambda client, seen: client("logs").delete_retention_policy(logGroupName=live(seen).id),
         HARDENED,
     ),
-    Change("LogGroup", "encrypted with another key", encrypt_group, ("dev", *HARDENED)),
+    Change("LogGroup", "encrypted with another key", encrypt_group),
     Change(
         "LogGroup",
         "deleted",

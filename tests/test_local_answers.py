@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -160,6 +160,26 @@ def test_a_simulation_tells_what_is_denied(cloud: Cloud, client: Client) -> None
 def test_an_order_that_names_no_action_is_refused(cloud: Cloud) -> None:
     assert ordered(cloud, DENIALS, {"actions": ["everything"]}) == 400
     assert ordered(cloud, DENIALS, {"action": []}) == 400
+
+
+def test_a_bucket_that_is_gone_has_no_settings(client: Client) -> None:
+    s3 = client("s3")
+    asked = (
+        s3.get_bucket_logging,
+        partial(s3.put_bucket_logging, BucketLoggingStatus={}),
+        s3.get_bucket_notification_configuration,
+        partial(s3.put_bucket_notification_configuration, NotificationConfiguration={}),
+        s3.get_bucket_encryption,
+        s3.get_bucket_tagging,
+        s3.get_bucket_policy,
+        s3.get_bucket_versioning,
+        s3.get_public_access_block,
+        s3.get_bucket_ownership_controls,
+        s3.get_bucket_lifecycle_configuration,
+        s3.list_object_versions,
+        s3.list_multipart_uploads,
+    )
+    assert [code(ask, Bucket="gone") for ask in asked] == ["NoSuchBucket"] * len(asked)
 
 
 def test_a_bucket_of_others_is_neither_to_be_seen_nor_to_be_had(cloud: Cloud, client: Client) -> None:

@@ -87,6 +87,14 @@ FILES = {
     "a network with borders and a log": (
         'project = "shop"\nregion = "us-east-1"\n[network]\n[security]\nnetwork_acls = true\nflow_logs = true\n'
     ),
+    "hardened, of which nothing stays but the key in its window": (
+        'project = "shop"\nregion = "us-east-1"\nhardened = true\n[network]\n[bucket]\n'
+        "[database]\nmin_acu = 0.5\nmax_acu = 4\nfinal_snapshot = false\n"
+    ),
+    "hardened, with a snapshot that needs the key": (
+        'project = "shop"\nregion = "us-east-1"\nhardened = true\n[network]\n'
+        "[database]\nmin_acu = 0.5\nmax_acu = 4\nfinal_snapshot = true\n"
+    ),
     "a key of one's own": (
         'project = "shop"\nregion = "us-east-1"\n[network]\n[database]\nmin_acu = 0.5\nmax_acu = 4\ninstances = 3\n'
         'kms_key = "alias/shop"\ndeletion_protection = true\nfinal_snapshot = true\n'
@@ -103,8 +111,10 @@ def test_whatever_the_file_says_a_rehearsal_goes_through_all_stages(tmp_path: Pa
     assert came_to.stack == "shop-mine-pr-42"
     repair, teardown = came_to.stages[2:]
     assert repair.changes
-    assert len(teardown.remains) == ("final_snapshot = true" in file)
-    assert inventory_kinds(came_to, tmp_path) == ({"snapshot"} if teardown.remains else set())
+    left = {"snapshot"} if "final_snapshot = true" in file else set()
+    left |= {"key"} if "hardened = true" in file else set()
+    assert len(teardown.remains) == len(left)
+    assert inventory_kinds(came_to, tmp_path) == left
 
 
 def inventory_kinds(came_to: Rehearsal, folder: Path) -> set[str]:
@@ -197,20 +207,28 @@ def test_every_check_of_what_stands_finds_its_own(
 
 
 LAST = "final snapshot db-final-1 (paid for by the GB until you delete it)"
+KEY, KNOWN = Found("key", "key-1", "key"), {"key": Record("Key", "key-1", "settled")}
+KEPT = "key key-1 with alias/key (1 dollar a month), for snapshot db-final-1"
+FREE = "key key-1 (free; gone for good on 2026-12-24, until then a provision takes it back)"
 
 
 @pytest.mark.parametrize(
     ("found", "remembered", "remains", "odd"),
     [
-        ([], [], [], {}),
-        ([Found("snapshot", "db-final-1")], [], [LAST], {}),
-        ([Found("snapshot", "db-final-1")], [], [], {"nothing left": "snapshot db-final-1"}),
-        ([Found("snapshot", "db-final")], [], [LAST], {"nothing left", "what was named is there"}),
-        ([VPC], ["vpc"], [], {"nothing left": "VPC vpc-1", "empty state": "vpc"}),
+        ([], {}, [], {}),
+        ([Found("snapshot", "db-final-1")], {}, [LAST], {}),
+        ([Found("snapshot", "db-final-1")], {}, [], {"nothing left": "snapshot db-final-1"}),
+        ([Found("snapshot", "db-final")], {}, [LAST], {"nothing left", "what was named is there"}),
+        ([VPC], {"vpc": RECORD}, [], {"nothing left": "VPC vpc-1", "empty state": "vpc"}),
+        ([Found("snapshot", "db-final-1"), KEY], KNOWN, [LAST, KEPT], {}),
+        ([replace(KEY, leaving=True)], {}, [FREE], {}),
+        ([replace(KEY, leaving=True)], {}, [], {}),
+        ([KEY], KNOWN, [], {"nothing left": "key key-1", "empty state": "key"}),
+        ([], {}, [FREE], {"what was named is there": FREE}),
     ],
 )
 def test_every_check_of_what_is_gone_finds_its_own(
-    found: list[Found], remembered: list[str], remains: list[str], odd: Any
+    found: list[Found], remembered: dict[str, Record], remains: list[str], odd: Any
 ) -> None:
     told = {check.what: check.found for check in gone(found, remembered, remains) if not check.passed}
     assert told == odd if isinstance(odd, dict) else told.keys() == odd

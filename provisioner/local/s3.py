@@ -67,6 +67,13 @@ def a_bucket_is_whose_you_expect(ask: Ask) -> None:
         raise Refusal("AccessDenied", "Access Denied", 403)
 
 
+@rules.before("GetBucketLogging", "PutBucketLogging")
+def a_bucket_that_is_gone_has_no_settings(ask: Ask) -> None:
+    """NoSuchBucket. S3 API reference, "List of error codes"; moto answers this for all that no rule answers for it."""
+    if _stored(ask) is None:
+        raise Refusal("NoSuchBucket", "The specified bucket does not exist", 404)
+
+
 @rules.before(EVERY)
 def a_name_that_is_taken_is_taken(ask: Ask) -> None:
     """BucketAlreadyExists for a create, AccessDenied for all else. S3 API reference, CreateBucket, HeadBucket."""
@@ -210,14 +217,14 @@ def logs_go_where_s3_may_write(ask: Ask) -> Reply:
         text = "You must give the log-delivery group WRITE and READ_ACP permissions to the target bucket"
         raise Refusal("InvalidTargetBucketForLogging", text)
     settings = {key: told.get(key, "") for key in ("TargetBucket", "TargetPrefix")} if target is not None else {}
-    _moto(ask).get_bucket(ask.bucket).logged = settings
+    _stored(ask).logged = settings
     return Reply(200, {}, b"")
 
 
 @rules.before("GetBucketLogging")
 def where_logs_go_is_told(ask: Ask) -> Reply:
     """No log is ever delivered here, where AWS takes hours for it: moto would write one for every request."""
-    settings = getattr(_moto(ask).get_bucket(ask.bucket), "logged", {})
+    settings = getattr(_stored(ask), "logged", {})
     return answer(ask, {"LoggingEnabled": settings} if settings else {})
 
 

@@ -102,9 +102,15 @@ def fields() -> Mapping[str, str]:
     return {parameter: name for each in sources().values() for parameter, name in each.get("fields", {}).items()}
 
 
+def taken(kind: str, operation: str, given: Collection[str]) -> bool:
+    """Tell whether a step of a kind ever asks or calls this, by the parameters it creates with: some it does only with
+    one of them, some, marked ``!``, only without."""
+    needed = _only().get(kind, {}).get(operation, "")
+    return not needed or (needed in given if needed[0] != "!" else needed[1:] not in given)
+
+
 @cache
-def only() -> Mapping[str, Mapping[str, str]]:
-    """Name by kind of step what it asks only where it creates with a certain parameter."""
+def _only() -> Mapping[str, Mapping[str, str]]:
     return {kind: said for each in sources().values() for kind, said in each.get("only", {}).items()}
 
 
