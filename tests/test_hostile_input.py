@@ -23,8 +23,8 @@ from provisioner.kit import fingerprint
 from provisioner.local.cloud import Cloud
 from provisioner.session import Request
 from steps.vpc import Vpc
+from tests.cases import STACK
 from tests.test_cli import Clients, Shell, clients, cloud, shell
-from tests.test_steps_network import STACK
 from tests.world import VirtualClock, Watched
 
 __all__ = ["clients", "cloud", "shell"]

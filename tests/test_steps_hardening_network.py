@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from provisioner.blueprint import ANSWERS
-from provisioner.kit import Call, Live, Stack, Unknown, bind, tags_of, walk
-from steps import KINDS
+from provisioner.kit import Call, Live, Stack, Unknown
 from steps.acl_rules import OPEN, OPEN_IPV6, AclRule, rules_of, settle
 from steps.default_network_acl import DefaultNetworkAcl
 from steps.endpoint_policy import FULL, s3_of
@@ -21,8 +20,8 @@ from steps.network_acl import NetworkAcl
 from steps.role import Role
 from steps.tags import pairs
 from steps.vpc_endpoint import VpcEndpoint
+from tests.cases import STACK, Case, Told, described, flat, printed, question, tagged
 from tests.model import validate
-from tests.test_steps_network import STACK, Case, Told, described, flat, golden, printed, question, tagged
 
 ARN = "arn:aws:iam::123456789012:role/provisioner/shop-dev/shop-dev-eu-west-1-flow"
 PATH = "/aws/vpc/shop-dev/flow"
@@ -293,98 +292,6 @@ Tags={json.dumps(pairs(ROLE))[:57]}... PermissionsBoundary={ROLE.boundary}
         },
     ),
 ]
-BY_NAME = {case.step.name: case for case in CASES}
-LASTING = [case for case in CASES if not case.step.attendant]
-
-
-def named(cases: Iterable[Case]) -> Any:
-    return pytest.mark.parametrize("case", [pytest.param(case, id=case.step.name) for case in cases])
-
-
-@named(CASES)
-def test_what_is_absent_is_not_seen(case: Case) -> None:
-    assert case.step.observe(Told()) is None
-
-
-@named(CASES)
-def test_what_is_absent_is_created_and_the_plan_shows_the_rest(case: Case) -> None:
-    assert printed(case.step.provision(None)) == golden(case.absent)
-
-
-@named(LASTING)
-def test_a_newborn_is_ours_from_its_first_moment(case: Case) -> None:
-    params = next(flat(case.step.provision(None))).params
-    (tags,) = params.get("TagSpecifications", [{"Tags": params.get("Tags")}])
-    assert case.step.claims(params["tags"] if "tags" in params else tags_of(tags))
-
-
-@named(CASES)
-def test_what_is_as_wanted_needs_no_call(case: Case) -> None:
-    assert case.step.differences(case.found()) == frozenset()
-    assert printed(case.step.provision(case.found())) == ""
-
-
-@pytest.mark.parametrize(
-    ("case", "facts", "said"),
-    [
-        pytest.param(case, facts, said, id=f"{case.step.name}-{what}")
-        for case in CASES
-        for what, (facts, said) in case.off.items()
-    ],
-)
-def test_what_is_off_is_put_right(case: Case, facts: Mapping[str, Any], said: str) -> None:
-    live = case.found()
-    assert printed(case.step.provision(replace(live, facts={**live.facts, **facts}))) == golden(said)
-
-
-@named(CASES)
-def test_teardown_needs_only_what_was_found(case: Case) -> None:
-    assert printed(case.step.teardown(case.found())) == golden(case.teardown)
-
-
-@named(LASTING)
-def test_a_step_that_left_the_file_is_torn_down_all_the_same(case: Case) -> None:
-    forgotten = bind(type(case.step).restored(case.step.name, STACK), {})
-    live = forgotten.observe(case.aws)
-    assert live is not None
-    assert live.id == case.found().id
-    assert printed(forgotten.teardown(live)) == golden(case.teardown)
-
-
-@named(LASTING)
-def test_survivors_are_named_by_their_step(case: Case) -> None:
-    assert list(type(case.step).survivors(case.aws, STACK)) == [case.step.name]
-
-
-@named(LASTING)
-def test_another_stacks_resource_is_not_ours(case: Case) -> None:
-    other = replace(STACK, project="shop-dev", environment="x")
-    assert not list(type(case.step).survivors(case.aws, other))
-    assert replace(case.step, stack=other).observe(case.aws) is None
-
-
-@named(CASES)
-def test_a_fact_under_the_name_of_a_field_has_its_shape(case: Case) -> None:
-    for key, found in case.found().facts.items():
-        if hasattr(case.step, key):
-            wanted = case.step.labels if key == "tags" else getattr(case.step, key)
-            assert type(found) is type(wanted), key
-
-
-@pytest.mark.parametrize(
-    ("name", "needed"),
-    [
-        ("private-acl", {"vpc-1", "subnet-1", "subnet-2"}),
-        ("flow", {"vpc-1", PATH, ARN}),
-        ("flow-group", {KEY}),
-    ],
-)
-def test_facts_name_what_a_leftover_hangs_on(name: str, needed: set[str]) -> None:
-    assert needed <= set(walk(BY_NAME[name].found().facts))
-
-
-def test_every_kind_is_in_the_table_under_its_name() -> None:
-    assert {case.step.kind: type(case.step) for case in CASES}.items() <= KINDS.items()
 
 
 # Network ACLs

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from provisioner.kit import Ambiguous, Call, Live, Stack, Step, Unknown, bind, bound, tags_of, walk
-from steps import KINDS
+from provisioner.kit import Ambiguous, Call, Live, Unknown, bind, bound
 from steps.default_security_group import DefaultSecurityGroup
 from steps.elastic_ip import ElasticIp
 from steps.internet_gateway import InternetGateway
@@ -23,98 +22,7 @@ from steps.subnet import Subnet
 from steps.tags import born, found_tags, pairs
 from steps.vpc import Vpc
 from steps.vpc_endpoint import VpcEndpoint
-from tests.model import validate
-
-STACK = Stack(project="shop", environment="dev", account="123456789012", region="eu-west-1")
-
-
-@dataclass(frozen=True)
-class Told:
-    """Answer reads from tables: listings by their operation, any other question by the whole of it."""
-
-    listings: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
-    questions: Mapping[Call, Any] = field(default_factory=dict)
-
-    def ask(self, operation: str, /, **params: Any) -> Mapping[str, Any] | None:
-        answer: Mapping[str, Any] | None = self._answer(Call(operation, **params), None)
-        return answer
-
-    def items(self, operation: str, /, **params: Any) -> Sequence[Mapping[str, Any]]:
-        answer: Sequence[Mapping[str, Any]] = self._answer(Call(operation, **params), ())
-        return answer
-
-    def ours(self, operation: str, stack: Stack) -> Sequence[Mapping[str, Any]]:
-        return [item for item in self.listings.get(operation, ()) if stack.owns(tags_of(item))]
-
-    def mine(
-        self, operation: str, step: Step, dead: Mapping[str, Collection[str]] | None = None
-    ) -> Mapping[str, Any] | None:
-        final = (dead or {}).items()
-        alive = [item for item in self.ours(operation, step.stack) if not any(item[k] in v for k, v in final)]
-        found = [item for item in alive if step.claims(tags_of(item))]
-        if len(found) > 1:
-            raise Ambiguous(step.name, [str(item) for item in found])
-        return found[0] if found else None
-
-    def _answer(self, question: Call, nothing: Any) -> Any:
-        validate(question)
-        return self.questions.get(question, nothing)
-
-
-@dataclass(frozen=True)
-class Case:
-    """One kind of step: a specification, AWS's answers where all is as wanted, and what is said."""
-
-    step: Step
-    aws: Told
-    absent: str
-    teardown: str
-    off: Mapping[str, tuple[Mapping[str, Any], str]] = field(default_factory=dict)
-    """What else is found, and the calls that put it right."""
-
-    def found(self) -> Live:
-        live = self.step.observe(self.aws)
-        assert live is not None
-        return live
-
-
-def tagged(step: Step, **item: Any) -> dict[str, Any]:
-    return {**item, "Tags": pairs(step)}
-
-
-def described(step: Step, **item: Any) -> Told:
-    return Told({step.listing: [tagged(step, **item)]})
-
-
-def question(operation: str, **filters: list[str]) -> Call:
-    named = [{"Name": name.replace("_", "-"), "Values": values} for name, values in filters.items()]
-    return Call(operation, Filters=named)
-
-
-def printed(calls: Iterable[Call | tuple[Call, ...]]) -> str:
-    """Write one call a line, those that may run at once behind ``&``, and a line for each rule it is about.
-
-    The tags of newborns, the same for all kinds, are left out.
-    """
-    lines = []
-    for each in calls:
-        assert each, "nothing to call is said by no call, not by an empty tuple"
-        for call in each if isinstance(each, tuple) else (each,):
-            validate(call)
-            shown = {k: v for k, v in call.params.items() if k not in ("TagSpecifications", "IpPermissions")}
-            lines.append(f"{'& ' if isinstance(each, tuple) else ''}{Call(call.operation, **shown)!r}")
-            lines += [f"- {' '.join(map(str, walk(entry)))}" for entry in call.params.get("IpPermissions", ())]
-    return "\n".join(lines)
-
-
-def golden(text: str) -> str:
-    return "\n".join(line.strip() for line in text.strip().splitlines())
-
-
-def flat(calls: Iterable[Call | tuple[Call, ...]]) -> Iterator[Call]:
-    for each in calls:
-        yield from each if isinstance(each, tuple) else (each,)
-
+from tests.cases import STACK, Case, Told, described, flat, golden, printed, question, tagged
 
 NETWORK = Vpc(name="network", stack=STACK, cidr="10.0.0.0/16", tags={"team": "shop"})
 SUBNET = Subnet(name="public-a", stack=STACK, vpc="vpc-1", cidr="10.0.0.0/24", zone="eu-west-1a", public=True)
@@ -429,16 +337,6 @@ CASES = [
     ),
 ]
 BY_NAME = {case.step.name: case for case in CASES}
-TAGGED = [case for case in CASES if case.step.listing]
-OFF = [
-    pytest.param(case, facts, said, id=f"{case.step.name}: {what}")
-    for case in CASES
-    for what, (facts, said) in case.off.items()
-]
-
-
-def named(cases: Iterable[Case]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("case", [pytest.param(case, id=case.step.name) for case in cases])
 
 
 def rival(**more: Any) -> Told:
@@ -521,100 +419,6 @@ def test_what_others_have_put_into_the_network_is_named_together_and_nothing_of_
     remedy = "remove it, or have its owner do so, then run the same command again"
     assert {each.remedy for each in burdens.strangers} == {remedy}
     assert not burdens.protections
-
-
-@named(CASES)
-def test_what_is_absent_is_not_seen(case: Case) -> None:
-    assert case.step.observe(Told()) is None
-
-
-@named(CASES)
-def test_what_is_absent_is_created_and_the_plan_shows_the_rest(case: Case) -> None:
-    assert printed(case.step.provision(None)) == golden(case.absent)
-
-
-@named(TAGGED)
-def test_a_newborn_is_ours_from_its_first_moment(case: Case) -> None:
-    first = next(flat(case.step.provision(None)))
-    (tags,) = first.params["TagSpecifications"]
-    assert case.step.claims(tags_of(tags))
-
-
-@named(CASES)
-def test_what_is_as_wanted_needs_no_call(case: Case) -> None:
-    assert case.step.differences(case.found()) == frozenset()
-    assert printed(case.step.provision(case.found())) == ""
-
-
-@named(CASES)
-def test_what_is_usable_is_neither_busy_nor_broken(case: Case) -> None:
-    live = case.found()
-    assert (live.busy, live.broken, live.foreign, live.leaving) == ("", "", "", False)
-
-
-@pytest.mark.parametrize(("case", "facts", "said"), OFF)
-def test_what_is_off_is_put_right(case: Case, facts: Mapping[str, Any], said: str) -> None:
-    live = case.found()
-    assert printed(case.step.provision(replace(live, facts={**live.facts, **facts}))) == golden(said)
-
-
-@named(TAGGED)
-def test_tags_changed_by_a_foreign_hand_are_put_back(case: Case) -> None:
-    live = case.found()
-    changed = replace(live, facts={**live.facts, "tags": {**case.step.labels, "Name": "mine"}})
-    assert list(case.step.provision(changed)) == [
-        Call("ec2.create_tags", Resources=[live.id], Tags=pairs(case.step)),
-    ]
-
-
-@named(CASES)
-def test_teardown_needs_only_what_was_found(case: Case) -> None:
-    assert printed(case.step.teardown(case.found())) == golden(case.teardown)
-
-
-@named(case for case in CASES if case.step is not DEFAULT_GROUP)
-def test_a_step_that_left_the_file_is_torn_down_all_the_same(case: Case) -> None:
-    forgotten = bind(type(case.step).restored(case.step.name, STACK), {})
-    live = forgotten.observe(case.aws)
-    assert live is not None
-    assert live.id == case.found().id
-    assert printed(forgotten.teardown(live)) == golden(case.teardown)
-
-
-@named(TAGGED)
-def test_survivors_are_named_by_their_step(case: Case) -> None:
-    assert list(type(case.step).survivors(case.aws, STACK)) == [case.step.name]
-
-
-@named(TAGGED)
-def test_another_stacks_resource_is_not_ours(case: Case) -> None:
-    assert replace(case.step, stack=replace(STACK, suffix="pr-42")).observe(case.aws) is None
-
-
-@pytest.mark.parametrize(
-    ("name", "needed"),
-    [
-        ("public-a", {"vpc-1"}),
-        ("internet", {"vpc-1"}),
-        ("nat-a", {"subnet-1", "eipalloc-1"}),
-        ("public", {"vpc-1", "subnet-1", "subnet-2", "igw-1"}),
-        ("private-a", {"vpc-1", "subnet-3", "nat-1"}),
-        ("s3", {"vpc-1", "rtb-1", "rtb-2"}),
-        ("app", {"vpc-1"}),
-        ("app-rules", {"sg-1", "sg-2"}),
-    ],
-)
-def test_facts_name_what_a_leftover_hangs_on(name: str, needed: set[str]) -> None:
-    assert needed <= set(walk(BY_NAME[name].found().facts))
-
-
-@named(CASES)
-def test_a_fact_under_the_name_of_a_field_has_its_shape(case: Case) -> None:
-    """Otherwise wish and finding never compare as equal, or always differ."""
-    for key, found in case.found().facts.items():
-        if hasattr(case.step, key):
-            wanted = case.step.labels if key == "tags" else getattr(case.step, key)
-            assert type(found) is type(wanted), key
 
 
 @pytest.mark.parametrize(
@@ -890,10 +694,6 @@ def test_members_found_in_another_order_are_the_same() -> None:
     assert as_wanted(("b", "a"), {"a", "b"}) == ("b", "a")
     assert as_wanted(("b",), ["z", "c", "b"]) == ("b", "c", "z")
     assert as_wanted(Unknown("subnets"), {"b", "a"}) == ("a", "b")
-
-
-def test_every_kind_is_in_the_table_under_its_name() -> None:
-    assert {case.step.kind: type(case.step) for case in CASES}.items() <= KINDS.items()
 
 
 @pytest.mark.parametrize(
