@@ -10,6 +10,7 @@ from provisioner.terms import Check, Objection
 from steps.acl_rules import OPEN, OPEN_IPV6, AclRule, rules_of, settle
 from steps.network_acl import NetworkAcl, acls
 from steps.order import as_wanted, members
+from steps.strangers import strangers
 from steps.vpc import Vpc
 
 
@@ -48,8 +49,9 @@ class DefaultNetworkAcl(Step):
         return iter(())
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
-        if live is not None and not self.rules:
+        if live is not None and live.facts["hanging"] and not self.rules:
             yield self._nobody_is_cut_off(aws, live)
+            yield self._nobody_moves_along(aws, live)
 
     def _nobody_is_cut_off(self, aws: Reader, live: Live) -> Check:
         """Name the subnets of others that would reach nothing any more."""
@@ -58,3 +60,12 @@ class DefaultNetworkAcl(Step):
             if subnet not in ours:
                 what = f"{subnet}, which is not ours, hangs on the default network ACL and will reach nothing"
                 yield Objection(self.name, what, "give it an ACL of its own", "warning")
+
+    def _nobody_moves_along(self, aws: Reader, live: Live) -> Check:
+        """Name the machines of others in the subnets that move to ACLs of ours, which let in what we need."""
+        ours = {each["SubnetId"] for each in aws.ours("ec2.describe_subnets", self.stack)}
+        for each in strangers(aws, self.stack, live.facts["vpc"]):
+            if each.subnet in ours.intersection(live.facts["hanging"]):
+                what = f"{each.id} ({each.told}) in {each.subnet} will be reached only as the new network ACLs say"
+                remedy = "see their rules in the plan, or write network_acls = false to leave the borders open"
+                yield Objection("security.network_acls", what, remedy, "warning")

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -100,6 +101,28 @@ _PASSING = frozenset(
     ]
 )
 """What AWS makes up anew every time, at any depth, and has no name."""
+
+
+@dataclass(frozen=True)
+class _Remembering:
+    """A client that asks every question once."""
+
+    client: Any
+    answers: dict[str, Any] = field(default_factory=dict)
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        def ask(**params: Any) -> Any:
+            question = f"{operation} {params}"
+            if question not in self.answers:
+                self.answers[question] = getattr(self.client, operation)(**params)
+            return self.answers[question]
+
+        return ask
+
+
+def remembering(client: Client) -> Client:
+    """Give clients that ask every question once, for who looks more than once while nothing changes."""
+    return cache(lambda service: _Remembering(client(service)))
 
 
 def census(client: Client) -> Census:

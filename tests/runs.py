@@ -184,6 +184,7 @@ FILES: Sequence[tuple[Tables, ...]] = (
 """Changes of the file one after the other, of which the last is ours to carry out."""
 
 PROTECTED = Change("Cluster", "protection on", cluster(DeletionProtection=True))
+MOVED = next(change for change in CHANGES if change.what == "subnets moved to the default one")
 BARE = "a network and nothing else"
 
 
@@ -196,6 +197,8 @@ def runs(environment: str) -> Iterator[Run]:
     for changes in rounds(environment):
         told = ", ".join(f"{change.kind}: {change.what}" for change in changes)
         yield Run(told, "provision", provisioned, partial(_spoilt, environment, changes))
+    if environment in MOVED.environments:
+        yield Run(MOVED.what, "plan", planned, partial(_spoilt, environment, [MOVED]))
     for path in FILES:
         yield Run(f"the file: {path}", "provision", provisioned, partial(_edited, environment, path))
     if environment != "dev":

@@ -23,7 +23,7 @@ from provisioner.session import Session
 from provisioner.wiring import Outcome
 from state.store import read
 from steps import KINDS
-from tests.census import Census, census, owned
+from tests.census import Census, Client, census, owned, remembering
 from tests.world import Killed, Moment, Watched, standing
 
 FLAGS = {
@@ -172,21 +172,22 @@ def complaints(stage: Stage, left: Moment, whole: Census) -> Iterator[str]:
 
 def amiss(stage: Stage, whole: Census) -> Iterator[str]:
     """Say what is not as an undisturbed run leaves it: in AWS, in the state, and in what remains to be done."""
-    found = census(stage.world.client)
+    client = remembering(stage.world.client)
+    found = census(client)
     if differing := {kind: (found[kind], whole[kind]) for kind in whole if found[kind] != whole[kind]}:
         yield f"found and wanted: {differing}"
-    yield from phantoms_and_orphans(stage)
+    yield from phantoms_and_orphans(stage, client)
     planned = plan.teardown if stage.tearing else plan.provision
     if remaining := [call for step in planned(stage.world.look(stage.tearing)) for call in step.calls]:
         yield f"there remain {remaining}"
 
 
-def phantoms_and_orphans(stage: Stage) -> Iterator[str]:
+def phantoms_and_orphans(stage: Stage, client: Client) -> Iterator[str]:
     """Compare the state with what carries our tags."""
     state = read(stage.world.state)
     steps = dict(state.steps) if state else {}
     remembered = sorted((name, step.id) for name, step in steps.items() if not KINDS[step.kind].attendant)
-    if (there := owned(stage.world.client)) != remembered:
+    if (there := owned(client)) != remembered:
         yield f"in AWS: {there}, in the state: {remembered}"
     if pending := [name for name, step in steps.items() if step.status != "settled"]:
         yield f"the state holds as not done: {pending}"

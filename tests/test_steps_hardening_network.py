@@ -339,6 +339,29 @@ def test_subnets_of_others_that_would_be_cut_off_are_named(step: DefaultNetworkA
     assert {each.severity for each in said} <= {"warning"}
 
 
+@pytest.mark.parametrize(("step", "told"), [(CLOSED, ["eni-1"]), (DEFAULT, [])])
+def test_machines_of_others_that_get_another_border_are_named(step: DefaultNetworkAcl, told: list[str]) -> None:
+    inside = [{"Name": "vpc-id", "Values": ["vpc-1"]}]
+    subnets = [tagged(ACL, SubnetId=f"subnet-{number}", CidrBlock="10.0.0.0/24") for number in (1, 2)]
+    interfaces = [
+        {"NetworkInterfaceId": f"eni-{number}", "SubnetId": subnet, "OwnerId": "1", "Description": about}
+        for number, subnet, about in (
+            (1, "subnet-1", "a shop"),
+            (2, "subnet-2", "one that hangs on an ACL of ours already"),
+            (3, "subnet-1", "RDSNetworkInterface"),
+        )
+    ]
+    aws = network(None, acl("acl-0", OPEN, 1, default=True))
+    listed = {
+        Call("ec2.describe_subnets", Filters=inside): subnets,
+        Call("ec2.describe_network_interfaces", Filters=inside): interfaces,
+    }
+    aws = Told({"ec2.describe_subnets": subnets}, {**aws.questions, **listed})
+    said = [each for check in step.objections(aws, step.observe(aws), 0.0) for each in check]
+    assert [each.what.partition(" ")[0] for each in said] == told
+    assert {each.severity for each in said} <= {"warning"}
+
+
 @pytest.mark.parametrize(
     ("rule", "told"),
     [
