@@ -67,5 +67,5 @@ class DefaultNetworkAcl(Step):
         for each in strangers(aws, self.stack, live.facts["vpc"]):
             if each.subnet in ours.intersection(live.facts["hanging"]):
                 what = f"{each.id} ({each.told}) in {each.subnet} will be reached only as the new network ACLs say"
-                remedy = "see their rules in the plan, or write network_acls = false to leave the borders open"
+                remedy = "plan --json has their rules; network_acls = false leaves the borders open"
                 yield Objection("security.network_acls", what, remedy, "warning")
