@@ -43,12 +43,14 @@ from provisioner.local import (
     backup,
     contents,
     ec2,
+    endpoints,
     flow,
     iam,
     kms,
     lifecycle,
     logs,
     nacl,
+    nat,
     pricing,
     quotas,
     rds,
@@ -72,7 +74,8 @@ DENIALS, STRANGERS = "/provisioner/denials", "/provisioner/strangers"
 
 Environ = dict[str, Any]
 BOOKS = tuple(
-    module.rules for module in (ec2, nacl, flow, rds, s3, quotas, access, iam, logs, pricing, kms, sns, backup)
+    module.rules
+    for module in (ec2, nat, endpoints, nacl, flow, rds, s3, quotas, access, iam, logs, pricing, kms, sns, backup)
 )
 _TABLE: dict[tuple[str, str], tuple[tuple[Before, ...], tuple[After, ...]]] = {
     (book.service, action): book.of(action) for book in BOOKS for action in book.actions

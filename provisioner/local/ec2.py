@@ -12,10 +12,9 @@ from typing import Any
 
 from moto.ec2.models.route_tables import Route
 from moto.ec2.models.security_groups import SecurityGroupRule
-from moto.ec2.utils import generic_filter
 
 from provisioner.local import quotas
-from provisioner.local.lifecycle import arrival, begin, catch_up, come_into_being
+from provisioner.local.lifecycle import arrival, catch_up
 from provisioner.local.rules import EVERY, Ask, Refusal, Reply, Rulebook
 
 rules = Rulebook("ec2")
@@ -92,7 +91,7 @@ def nat_gateways_of_a_zone_are_limited(ask: Ask) -> None:
     """NatGatewayLimitExceeded for the sixth in a zone; those being deleted count, those deleted or failed do not."""
     zones = {subnet.id: name for name, zone in ask.ec2.subnets.items() for subnet in zone.values()}
     mine = zones.get(ask.get("SubnetId"))
-    quotas.check(ask, "nat_gateways", sum(mine == zones.get(nat.subnet_id) and _living(nat) for nat in _nats(ask)))
+    quotas.check(ask, "nat_gateways", sum(mine == zones.get(nat.subnet_id) and living(nat) for nat in nats(ask)))
 
 
 @rules.before("CreateSecurityGroup")
@@ -111,7 +110,8 @@ def rules_of_a_group_are_limited(ask: Ask) -> None:
         quotas.check(ask, "rules", len(has) + len(peers) - 1)
 
 
-def _nats(ask: Ask) -> list[Any]:
+def nats(ask: Ask) -> list[Any]:
+    """List all NAT gateways, the latest last."""
     return list(ask.ec2.nat_gateways.values())
 
 
@@ -139,14 +139,15 @@ def _inside(ask: Ask, vpc: str) -> Iterator[Any]:
     yield from (group for group in ec2.groups[vpc].values() if group.name != "default")
     yield from (gateway for gateway in ec2.internet_gateways.values() if gateway.vpc and gateway.vpc.id == vpc)
     yield from (each for each in ec2.vpc_end_points.values() if each.vpc_id == vpc and each.state != "deleted")
-    yield from (nat for nat in _nats(ask) if nat.vpc_id == vpc and _living(nat))
+    yield from (nat for nat in nats(ask) if nat.vpc_id == vpc and living(nat))
     yield from (acl for acl in ec2.network_acls.values() if acl.vpc_id == vpc and not acl.default)
     yield from (table for table in ec2.route_tables.values() if table.vpc_id == vpc and not table.main_association_id)
     yield from (subnet for zone in ec2.subnets.values() for subnet in zone.values() if subnet.vpc_id == vpc)
     yield from (eni for eni in ec2.enis.values() if eni.vpc_id == vpc)
 
 
-def _living(nat: Any) -> bool:
+def living(nat: Any) -> bool:
+    """Tell whether a NAT gateway is there, or may come to be."""
     return nat.state not in ("deleted", "failed")
 
 
@@ -263,7 +264,7 @@ def mapped_addresses_hold_the_gateway(ask: Ask) -> None:
 @rules.after("DetachInternetGateway")
 def routes_to_a_detached_gateway_are_blackholes(ask: Ask, reply: Reply) -> None:
     """VPC User Guide, "Route tables": a route whose target is gone stays, as a blackhole."""
-    _blacken(ask, ask.get("InternetGatewayId"))
+    blacken(ask, ask.get("InternetGatewayId"))
 
 
 @rules.before("DeleteInternetGateway")
@@ -272,112 +273,6 @@ def an_attached_gateway_stays(ask: Ask) -> None:
     gateway = ask.ec2.internet_gateways.get(ask.get("InternetGatewayId"))
     if gateway and gateway.vpc:
         raise _depended_on("internetGateway", gateway.id)
-
-
-# NAT gateways and addresses. https://docs.aws.amazon.com/vpc/latest/userguide/vpc-nat-gateway.html
-
-
-@rules.before("CreateNatGateway")
-def a_nat_gateway_needs_a_free_address(ask: Ask) -> None:
-    """InvalidAllocationID.NotFound for no address; one in use is refused here (in AWS the gateway fails later)."""
-    wanted = ask.get("AllocationId")
-    address = next((each for each in ask.ec2.addresses if each.allocation_id == wanted), None)
-    if wanted and address is None:
-        raise Refusal("InvalidAllocationID.NotFound", f"The allocation ID '{wanted}' does not exist")
-    if address is not None and address.association_id:
-        text = f"Elastic IP address [{wanted}] is already associated"
-        raise Refusal("Resource.AlreadyAssociated", text)
-
-
-@rules.after("CreateNatGateway")
-def a_nat_gateway_keeps_an_interface(ask: Ask, reply: Reply) -> Reply | None:
-    """Its interface is AWS's, in use and in no group. EC2 User Guide, "Requester-managed network interfaces"."""
-    nat = _nats(ask)[-1]
-    nat._eni.interface_type, nat._eni.status, nat._eni.requester_managed = "nat_gateway", "in-use", True
-    nat._eni.description, nat._eni._group_set = f"Interface for NAT Gateway {nat.id}", []
-    nat.state = "pending"
-    return reply.told("available", "pending") if come_into_being(ask, "nat", nat.id) else None
-
-
-@arrival("nat")
-def a_nat_gateway_changes(ask: Ask, name: str, becomes: str) -> None:
-    """It comes up or fails, lets go of what it has once it is deleted, and is not listed for ever."""
-    nat = ask.ec2.nat_gateways[name]
-    attached = any(each.vpc and each.vpc.id == nat.vpc_id for each in ask.ec2.internet_gateways.values())
-    if becomes == "available" and not attached:
-        _fail(nat, "Gateway.NotAttached", f"Network {nat.vpc_id} has no Internet gateway attached")
-    elif becomes == "failed":
-        _fail(nat, "InternalError", "Gateway failed because of an internal error")
-    elif becomes == "gone":
-        del ask.ec2.nat_gateways[name]
-        return
-    else:
-        nat.state = becomes
-    if nat.state != "available":
-        _let_go(ask, nat)
-        begin(ask, "nat listed", name, "gone")
-
-
-def _fail(nat: Any, code: str, message: str) -> None:
-    nat.state, nat.failure_code, nat.failure_message = "failed", code, message
-
-
-@rules.before("DescribeNatGateways")
-def nat_gateways_are_found_by_tags(ask: Ask) -> None:
-    """Tag filters work, an unknown id is NatGatewayNotFound; moto ignores both. EC2 API, DescribeNatGateways."""
-    for name in ask.many("NatGatewayId"):
-        _nat(ask, name)
-    tags = {name: value for name, value in _filters(ask).items() if name.startswith("tag")}
-    if tags:
-        found = [nat.id for nat in generic_filter(tags, _nats(ask))]
-        number = len(_filters(ask)) + 1
-        ask.form[f"Filter.{number}.Name"] = "nat-gateway-id"
-        ask.form |= {f"Filter.{number}.Value.{n}": name for n, name in enumerate(found or ["none"], 1)}
-
-
-@rules.before("DeleteNatGateway")
-def an_unknown_nat_gateway_is_said_so(ask: Ask) -> None:
-    """NatGatewayNotFound."""
-    ask.notes["state"] = _nat(ask, ask.get("NatGatewayId")).state
-
-
-@rules.after("DeleteNatGateway")
-def a_deleted_nat_gateway_lets_go(ask: Ask, reply: Reply) -> None:
-    """Routes to it are blackholes; address and interface become free once it is deleted, not when it is asked to."""
-    nat, had = _nat(ask, ask.get("NatGatewayId")), ask.notes["state"]
-    nat.state = had
-    if had not in ("deleting", "deleted"):
-        nat.state = "deleting"
-        _blacken(ask, nat.id)
-        begin(ask, "nat deleting", nat.id, "deleted")
-
-
-def _nat(ask: Ask, name: str) -> Any:
-    if name not in ask.ec2.nat_gateways:
-        raise Refusal("NatGatewayNotFound", f"The Nat Gateway {name} was not found")
-    return ask.ec2.nat_gateways[name]
-
-
-def _let_go(ask: Ask, nat: Any) -> None:
-    for address in ask.ec2.addresses:
-        if address.eni is nat._eni:
-            address.eni = address.association_id = None
-    begin(ask, "interface lingering", nat._eni.id, "gone")
-
-
-def _filters(ask: Ask) -> dict[str, list[str]]:
-    names = {key: value for key, value in ask.form.items() if key.startswith("Filter.") and key.endswith(".Name")}
-    return {name: ask.many(f"{key[:-5]}.Value") for key, name in names.items()}
-
-
-@rules.before("ReleaseAddress")
-def an_address_in_use_stays(ask: Ask) -> None:
-    """AuthFailure while a NAT gateway has it (github.com/kubernetes/kops/issues/938), else InvalidIPAddress.InUse."""
-    for address in ask.ec2.addresses:
-        if address.allocation_id == ask.get("AllocationId") and address.association_id:
-            if address.eni and address.eni.interface_type == "nat_gateway":
-                raise Refusal("AuthFailure", "You do not have permission to access the specified resource.")
-            raise Refusal("InvalidIPAddress.InUse", f"Address {address.public_ip} is in use.")
 
 
 # Route tables. https://docs.aws.amazon.com/vpc/latest/userguide/VPC_Route_Tables.html
@@ -398,7 +293,8 @@ def _routes_to(ask: Ask, target: str) -> Iterator[Any]:
                 yield route
 
 
-def _blacken(ask: Ask, target: str) -> None:
+def blacken(ask: Ask, target: str) -> None:
+    """Make blackholes of all routes to what is going."""
     for route in _routes_to(ask, target):
         route.__class__ = Blackhole
 
@@ -422,7 +318,7 @@ def a_route_needs_a_target(ask: Ask) -> None:
     if found and vpc and (not found.vpc or found.vpc.id != vpc):
         text = f"route table {table} and network gateway {gateway} belong to different networks"
         raise Refusal("InvalidParameterValue", text)
-    if nat and not (nat in ask.ec2.nat_gateways and _living(ask.ec2.nat_gateways[nat])):
+    if nat and not (nat in ask.ec2.nat_gateways and living(ask.ec2.nat_gateways[nat])):
         raise Refusal("InvalidNatGatewayID.NotFound", f"The natGateway ID '{nat}' does not exist")
 
 
@@ -449,83 +345,7 @@ def endpoints_forget_a_deleted_table(ask: Ask, reply: Reply) -> None:
         endpoint.route_table_ids = [each for each in endpoint.route_table_ids if each != ask.get("RouteTableId")]
 
 
-# Endpoints. https://docs.aws.amazon.com/vpc/latest/privatelink/gateway-endpoints.html
-
-
-@rules.before("CreateVpcEndpoint")
-def an_endpoint_is_a_gateway_unless_said(ask: Ask) -> None:
-    """VpcEndpointType defaults to Gateway; a table that leads to the service already is RouteAlreadyExists."""
-    ask.form.setdefault("VpcEndpointType", "Gateway")
-    wanted, service = set(ask.many("RouteTableId")), ask.get("ServiceName")
-    for table in wanted - set(ask.ec2.route_tables):
-        raise Refusal("InvalidRouteTableId.NotFound", f"The routeTable ID '{table}' does not exist")
-    for other in ask.ec2.vpc_end_points.values():
-        if other.service_name == service and other.state != "deleted" and wanted & set(other.route_table_ids):
-            table, prefixes = sorted(wanted & set(other.route_table_ids))[0], other.destination_prefix_list_id
-            text = f"route table {table} already has a route with destination-prefix-list-id {prefixes}"
-            raise Refusal("RouteAlreadyExists", text)
-
-
-@rules.before("ModifyVpcEndpoint")
-def an_endpoint_moves_its_routes(ask: Ask) -> None:
-    """Adding and removing route tables adds and removes the routes. EC2 API, ModifyVpcEndpoint."""
-    endpoint = ask.ec2.vpc_end_points.get(ask.get("VpcEndpointId"))
-    prefixes = endpoint and endpoint.destination_prefix_list_id
-    if not prefixes:
-        return
-    for table in ask.many("RemoveRouteTableId"):
-        if table in endpoint.route_table_ids:
-            ask.ec2.delete_route(table, prefixes)
-    for table in ask.many("AddRouteTableId"):
-        if table not in endpoint.route_table_ids:
-            ask.ec2.create_route(table, None, gateway_id=endpoint.id, destination_prefix_list_id=prefixes)
-
-
-@rules.after("CreateVpcEndpoint")
-def an_endpoint_comes_up(ask: Ask, reply: Reply) -> Reply | None:
-    """It is pending for a while; the interfaces of an interface endpoint are AWS's."""
-    endpoint = list(ask.ec2.vpc_end_points.values())[-1]
-    for name in endpoint.network_interface_ids:
-        eni = ask.ec2.enis[name]
-        eni.interface_type, eni.status, eni.requester_managed = "vpc_endpoint", "in-use", True
-        eni.description = f"VPC Endpoint Interface {endpoint.id}"
-    endpoint.state = "pending"
-    return reply.told("available", "pending") if come_into_being(ask, "endpoint", endpoint.id) else None
-
-
-@rules.before("DeleteVpcEndpoints")
-def interfaces_of_an_endpoint_are_noted(ask: Ask) -> None:
-    """One that is being deleted, or is, stays as it is."""
-    found = (ask.ec2.vpc_end_points.get(name) for name in ask.many("VpcEndpointId"))
-    leaving = ask.notes["leaving"] = [each for each in found if each and each.state not in ("deleting", "deleted")]
-    ask.notes["interfaces"] = {
-        name: ask.ec2.enis[name] for each in leaving for name in each.network_interface_ids if name in ask.ec2.enis
-    }
-    ask.notes["states"] = {each.id: each.state for each in ask.ec2.vpc_end_points.values()}
-
-
-@rules.after("DeleteVpcEndpoints")
-def an_endpoint_goes_down(ask: Ask, reply: Reply) -> None:
-    """It is deleting for a while, its interfaces linger, and it is not listed for ever."""
-    for name, state in ask.notes["states"].items():
-        ask.ec2.vpc_end_points[name].state = state
-    ask.ec2.enis.update(ask.notes["interfaces"])
-    for endpoint in ask.notes["leaving"]:
-        endpoint.state = "deleting"
-        begin(ask, "endpoint deleting", endpoint.id, "deleted")
-
-
-@arrival("endpoint")
-def an_endpoint_changes(ask: Ask, name: str, becomes: str) -> None:
-    """It comes up, is deleted, is forgotten."""
-    endpoint = ask.ec2.vpc_end_points[name]
-    endpoint.state = becomes
-    if becomes == "gone":
-        del ask.ec2.vpc_end_points[name]
-    elif becomes == "deleted":
-        begin(ask, "endpoint listed", name, "gone")
-        for interface in endpoint.network_interface_ids:
-            begin(ask, "interface lingering", interface, "gone")
+# Network interfaces of AWS's own
 
 
 @arrival("interface")
