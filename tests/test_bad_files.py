@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl
 import pytest
 from click.testing import CliRunner, Result
 
-from provisioner import aws
+from provisioner import aws, loop
 from provisioner.aws import Aws, Told
 from provisioner.cli import provisioner
 from provisioner.clock import Clock
@@ -177,7 +177,10 @@ def test_a_bad_file_is_refused_whole_with_its_lines_and_nothing_is_touched(
 
 
 @pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.exit_code == 3])
-def test_what_a_preflight_refuses_is_what_aws_refuses_without_one(name: str, placed: Callable[[str], Place]) -> None:
+def test_what_a_preflight_refuses_is_what_aws_refuses_without_one(
+    name: str, placed: Callable[[str], Place], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "SPREADING", 2.0)  # a key that is not there is waited for like one just made
     place = placed(name)
     result = place.run("provision", "--skip-preflight", "--json")
     outcome, _, operation = place.case.skipped.partition(" ")
