@@ -86,7 +86,10 @@ _WORDS = {
         Verdict.SPREADING,
         ("IAM role ARN value is invalid or does not include the required permissions",),
     ),
-    "InvalidParameterValueException": (Verdict.SPREADING, ("cannot be assumed by AWS Backup",)),
+    "InvalidParameterValueException": (
+        Verdict.SPREADING,
+        ("cannot be assumed by AWS Backup", "is not authorized to call"),
+    ),
     "AccessDeniedException": (Verdict.SPREADING, _KEYS),
     "InvalidParameterException": (Verdict.SPREADING, _KEYS),
     "InvalidRequestException": (

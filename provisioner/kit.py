@@ -219,6 +219,8 @@ class Step:
     guarded: ClassVar[bool] = True
     """Whether nothing is lost for good when it goes while something uses it: AWS refuses that, or another one does as
     well. What is not guarded stays as long as a step that stays refers to it."""
+    tags_spread: ClassVar[bool] = False
+    """Whether its service takes minutes to let those at a newborn whose permission hangs on its tags."""
     patience: ClassVar[float] = 1800.0
     """Seconds it may be busy before the run gives up waiting for it."""
     listing: ClassVar[str] = ""

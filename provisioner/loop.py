@@ -16,7 +16,7 @@ from provisioner.course import Called, Course, Looked
 from provisioner.decide import Act, Asleep, Batch, Decision, Failed, Past, Settled
 from provisioner.errors import LOCKED_OUT, AwsError, Verdict
 from provisioner.events import Event, What
-from provisioner.kit import Ambiguous, Call, Live, Step, Unknown, bind, fingerprint
+from provisioner.kit import Ambiguous, Call, Denied, Live, Step, Unknown, bind, fingerprint
 from provisioner.retry import UNHEARD
 from provisioner.terms import Burdens
 from provisioner.wiring import Failure, Outcome, Result, Unshown, Wiring
@@ -24,7 +24,7 @@ from provisioner.wiring import Failure, Outcome, Result, Unshown, Wiring
 Policy = Callable[[Step, Live | None, Past, float, float], Decision]
 UNANSWERED = 12
 """How often running a step may get the same 5xx or lose its connection; out of reach where a third of them are lost."""
-SPREADING = 180.0
+SPREADING = 300.0
 """Seconds for which a service may know nothing of a role or a key that is there."""
 UNSENT = "Unsent"
 """The code under which the journal keeps a call that was announced and, the run being stopped, never left."""
@@ -368,10 +368,11 @@ class Run:
         course.batches = None
         now = self.wiring.clock.now()
         why = f"{error.code}: {error.message}"
-        waited = error.verdict in (Verdict.LATER, Verdict.SPREADING, Verdict.GONE)
+        verdict = Verdict.SPREADING if _is_news(course, error, now) else error.verdict
+        waited = verdict in (Verdict.LATER, Verdict.SPREADING, Verdict.GONE)
         since = course.waits(why, now) if waited else now
         gave_up = Failed(error.code, error.message, error.remedy, error.operation)
-        match error.verdict:
+        match verdict:
             case Verdict.THROTTLED if self.stopping:
                 pass  # interrupted between two tries: neither done nor failed
             case Verdict.THROTTLED | Verdict.FATAL:
@@ -409,6 +410,12 @@ def _failure(error: Exception | None) -> Failed:
     return Failed(
         "Defect", f"{type(error).__name__}: {error}", "report this as a defect of provisioner; run again to go on"
     )
+
+
+def _is_news(course: Course, error: AwsError, now: float) -> bool:
+    """Tell whether it was denied what may be allowed as soon as the tags of the newborn are known."""
+    young = course.born is not None and now - course.born < SPREADING
+    return course.wish.tags_spread and isinstance(error, Denied) and young
 
 
 def _kept_by(burdens: Burdens) -> Failed | None:

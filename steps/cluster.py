@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -112,6 +113,10 @@ class Cluster(Step):
             "secret_arn": secret.get("SecretArn"),
             "encrypted_by": (key, secret.get("KmsKeyId")),
             "log_exports": as_wanted(self.log_exports, _exported(found)),
+            "heeding": {
+                each["DBInstanceIdentifier"]: each.get("DBClusterParameterGroupStatus")
+                for each in found.get("DBClusterMembers", ())
+            },
             "snapshot": f"{found['DBClusterIdentifier']}-final-{found['DbClusterResourceId'].lower()}" if kept else "",
         }
 
@@ -178,10 +183,21 @@ class Cluster(Step):
             yield offers.capacity_is_supported(aws, self.version, self.min_acu, self.max_acu, default)
         extended = not self.engine_lifecycle_support.endswith("-disabled")
         yield offers.support_lasts(aws, self.version, live is None, extended, now)
+        if live is not None:
+            yield self._parameters_are_in_force(live)
         if live is None and isinstance(self.kms_key, str):
             yield self._key_is_usable(aws, self.kms_key)
         if live is not None and isinstance(self.kms_key, Key):
             yield self._key_is_kept(aws, live, self.kms_key.alias)
+
+    def _parameters_are_in_force(self, live: Live) -> Check:
+        """A group in the place of another one is heeded after a reboot only (Aurora User Guide, "Associating a DB
+        cluster parameter group with a DB cluster"), which ends every connection: when is for the owner to say."""
+        heeding: Mapping[str, Any] = live.facts.get("heeding", {})
+        for instance in (each for each, status in heeding.items() if status == "pending-reboot"):
+            what = f"{instance} heeds the cluster's parameters, TLS among them, only after a reboot"
+            remedy = f"aws rds reboot-db-instance --db-instance-identifier {shlex.quote(instance)}"
+            yield Objection(self.name, what, remedy, "warning")
 
     def _key_is_kept(self, aws: Reader, live: Live, alias: str) -> Check:
         """What was built before the key keeps its own, and the user should not believe otherwise."""

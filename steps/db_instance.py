@@ -47,7 +47,8 @@ class DbInstance(Step):
     """How often they are taken, 0 for never."""
     performance_insights: bool = False
     insights_key: Ref[Key] | None = None
-    """The key under which performance insights are begun, which AWS cannot change from then on; not compared."""
+    """The key under which performance insights are begun, which AWS cannot change from then on, not by switching them
+    off and on either; not compared."""
 
     fixed = frozenset({"cluster"})
     patience = 7200.0
@@ -89,7 +90,7 @@ class DbInstance(Step):
             "insights_encrypted_by": found.get("PerformanceInsightsKMSKeyId"),
         }
 
-    def _watched(self, names: Collection[str]) -> dict[str, Any]:
+    def _watched(self, names: Collection[str], begun_under: str | None = None) -> dict[str, Any]:
         """Say how closely it is watched, in the parameters of create and modify."""
         said: dict[str, Any] = {}
         if not {"monitoring_role", "monitoring_seconds"}.isdisjoint(names):
@@ -99,7 +100,8 @@ class DbInstance(Step):
             said["EnablePerformanceInsights"] = self.performance_insights
             if self.performance_insights:
                 said["PerformanceInsightsRetentionPeriod"] = FREE_DAYS
-                said |= {"PerformanceInsightsKMSKeyId": self.insights_key} if self.insights_key is not None else {}
+                key = {"PerformanceInsightsKMSKeyId": begun_under or self.insights_key}
+                said |= key if self.insights_key is not None else {}
         return said
 
     def provision(self, live: Live | None) -> Iterator[Call]:
@@ -118,7 +120,7 @@ class DbInstance(Step):
         yield from rds.retag(self, live)
         different = self.differences(live) - self.fixed
         changes = {told: getattr(self, field) for field, told in NAMES.items() if field in different}
-        if changes := changes | self._watched(different):
+        if changes := changes | self._watched(different, live.facts.get("insights_encrypted_by")):
             yield Call("rds.modify_db_instance", DBInstanceIdentifier=live.id, ApplyImmediately=True, **changes)
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:

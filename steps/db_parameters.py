@@ -33,8 +33,10 @@ class DbParameters(Step):
         return rds.group(aws, self, *LOOK, partial(self._facts, aws))
 
     def _facts(self, aws: Reader, found: Mapping[str, Any]) -> dict[str, Any]:
-        changed = aws.items("rds.describe_db_cluster_parameters", DBClusterParameterGroupName=self.label, Source="user")
-        values = {each["ParameterName"]: each.get("ParameterValue", "") for each in changed}
+        # Whoever set them: one that is set to what the engine's default is counts as the engine's.
+        named = [{"Name": "parameter-name", "Values": sorted(self.parameters)}]
+        told = aws.items("rds.describe_db_cluster_parameters", DBClusterParameterGroupName=self.label, Filters=named)
+        values = {each["ParameterName"]: each.get("ParameterValue", "") for each in told}
         return {
             "family": found["DBParameterGroupFamily"],
             "parameters": {key: value for key, value in values.items() if key in self.parameters},

@@ -14,6 +14,9 @@ from steps.tags import found_tags, pairs
 from steps.topic import Topic
 
 LISTING = "rds.describe_event_subscriptions"
+BEREFT = "all-sources-deleted"
+"""Where it rests once every source was deleted by others; it is active again with new ones (source:
+github.com/aws-cloudformation/aws-cloudformation-resource-providers-rds/pull/551)."""
 BROKEN = {
     "no-permission": "RDS may not publish to its topic",
     "topic-not-exist": "its topic was deleted",
@@ -56,17 +59,18 @@ class EventSubscription(Step):
             return None  # it went between the two looks
         if not self.claims(tags_of(tags)):
             return Live(self.label, foreign=rds.adoption(arn, self))
+        sources = item.get("SourceIdsList", ()) if status != BEREFT else ()
         facts = {
             "arn": arn,
             "topic": item["SnsTopicArn"],
             "source_type": item.get("SourceType"),
-            "sources": as_wanted(self.sources, map(self._absent(), item.get("SourceIdsList", ()))),
+            "sources": as_wanted(self.sources, map(self._absent(), sources)),
             "categories": as_wanted(self.categories, item.get("EventCategoriesList", ())),
             "enabled": item["Enabled"],
             "tags": found_tags(self, tags),
         }
         broken = f"{status}: {BROKEN[status]}" if status in BROKEN else ""
-        return Live(self.label, facts, busy="" if broken or status == "active" else status, broken=broken)
+        return Live(self.label, facts, busy="" if broken or status in ("active", BEREFT) else status, broken=broken)
 
     def _absent(self) -> Callable[[str], Any]:
         """Give what tells a source that is not there now by the name it will have again: a subscription keeps it."""

@@ -37,6 +37,7 @@ class Key(Step):
 
     holds_data = True
     guarded = False
+    tags_spread = True
 
     derived = ("alias", "policy")
 

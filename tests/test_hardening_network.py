@@ -160,6 +160,11 @@ def test_a_role_that_a_service_does_not_know_yet_is_waited_for(tmp_path: Path) -
             "IAM Role arn:aws:iam::123456789012:role/x cannot be assumed by AWS Backup",
             Verdict.SPREADING,
         ),
+        (
+            "InvalidParameterValueException",
+            "IAM Role arn:aws:iam::123456789012:role/x is not authorized to call tag:GetResources",
+            Verdict.SPREADING,
+        ),
     ],
 )
 def test_only_the_words_of_what_spreads_or_is_not_empty_are_waited_for(

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from provisioner import plan
+from provisioner import plan, preflight
+from provisioner.aws import Forbidden
+from provisioner.errors import classify
 from provisioner.kit import Call
 from provisioner.wiring import Outcome
 from tests.census import census, resources
@@ -204,6 +206,94 @@ USES = {
     "InvalidParameterException": ("logs", "create_log_group", "kmsKeyId", {"logGroupName": "theirs"}),
     "InvalidParameterValueException": ("backup", "create_backup_vault", "EncryptionKeyArn", {}),
 }
+
+
+class Unheeded(Watched):
+    """AWS, of which KMS does not heed for a while that a key was tagged when it was created."""
+
+    seconds = 240.0
+    made = 0.0
+
+    def perform(self, call: Call, token: str = "") -> Any:
+        if call.operation == "kms.create_key":
+            self.made = self._clock.now()
+        elif call.service == "kms" and self._clock.now() < self.made + self.seconds:
+            text = f"User is not authorized to perform: {call.operation}"
+            raise Forbidden(call.operation, "AccessDeniedException", text, classify("AccessDeniedException", 400, text))
+        return super().perform(call, token)
+
+
+@pytest.mark.parametrize(("seconds", "failed"), [(240.0, set()), (3600.0, {"kms.create_alias"})])
+def test_who_is_let_at_a_key_by_its_tags_waits_until_kms_heeds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, failed: set[str]
+) -> None:
+    monkeypatch.setattr(Unheeded, "seconds", seconds)
+    world = World(tmp_path, "dev-hardened")
+    world.connection = Unheeded
+    assert {each.operation for each in world.provision().failures} == failed
+    world.connection = Watched
+    assert world.provision().failures == ()
+    assert len([each for each in world.client("kms").list_aliases()["Aliases"] if each["AliasName"] == ALIAS]) == 1
+
+
+def test_insights_that_began_under_another_key_are_switched_on_again_under_that(tmp_path: Path) -> None:
+    world = standing(tmp_path, "dev")
+    world.change(security={"performance_insights": True})
+    assert world.provision().failures == ()
+    (instance,) = world.client("rds").describe_db_instances()["DBInstances"]
+    named = {"DBInstanceIdentifier": instance["DBInstanceIdentifier"]}
+    world.client("rds").modify_db_instance(**named, EnablePerformanceInsights=False, ApplyImmediately=True)
+    world.change(security={"performance_insights": True, "own_key": True})
+    assert world.provision().failures == ()
+    (again,) = world.client("rds").describe_db_instances()["DBInstances"]
+    assert again["PerformanceInsightsEnabled"]
+    assert again["PerformanceInsightsKMSKeyId"] == instance["PerformanceInsightsKMSKeyId"]
+
+
+@pytest.mark.parametrize("run", ["provision", "teardown"])
+def test_a_subscription_whose_sources_were_all_deleted_gets_them_back_or_goes(tmp_path: Path, run: str) -> None:
+    world = standing(tmp_path, "dev")
+    world.change(security={"alerts": True, "own_key": True})
+    assert world.provision().failures == ()
+    rds = world.client("rds")
+    for each in rds.describe_db_instances()["DBInstances"]:
+        rds.delete_db_instance(DBInstanceIdentifier=each["DBInstanceIdentifier"])
+    listed = rds.describe_event_subscriptions()["EventSubscriptionsList"]
+    assert "all-sources-deleted" in {each["Status"] for each in listed}
+    if run == "teardown":
+        assert world.teardown(flags=GONE).failures == ()
+        assert rds.describe_event_subscriptions()["EventSubscriptionsList"] == []
+        return
+    assert world.provision().failures == ()
+    assert {each["Status"] for each in rds.describe_event_subscriptions()["EventSubscriptionsList"]} == {"active"}
+    assert [call for step in plan.provision(world.look()) for call in step.calls] == []
+
+
+def test_a_parameter_group_put_back_is_in_force_only_after_a_reboot_and_that_is_said(tmp_path: Path) -> None:
+    world = standing(tmp_path, "dev")
+    rds = world.client("rds")
+    (cluster,) = rds.describe_db_clusters()["DBClusters"]
+    version = cluster["EngineVersion"].partition(".")[0]
+    named = {"DBClusterIdentifier": cluster["DBClusterIdentifier"]}
+    group = f"default.aurora-postgresql{version}"
+    rds.modify_db_cluster(**named, DBClusterParameterGroupName=group, ApplyImmediately=True)
+    assert world.provision().failures == ()
+    (cluster,) = rds.describe_db_clusters()["DBClusters"]
+    assert cluster["DBClusterParameterGroup"].startswith("acme-dev-")
+    (member,) = cluster["DBClusterMembers"]
+    (told,) = warnings(world)
+    assert told.startswith(member["DBInstanceIdentifier"])
+    rds.reboot_db_instance(DBInstanceIdentifier=member["DBInstanceIdentifier"])
+    assert world.provision().failures == ()
+    assert warnings(world) == []
+
+
+def warnings(world: World) -> list[str]:
+    """Give what a plan warns of."""
+    session = world.session()
+    sight = session.look()
+    found = preflight.findings(session.flight(sight, plan.provision(sight), whole=True))
+    return [each.what for each in found.warnings]
 
 
 @pytest.mark.parametrize("state", ["disable_key", "schedule_key_deletion"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -1113,12 +1114,35 @@ def test_a_changed_subnet_group_is_still_there(aws: Account) -> None:
     assert len(found["Subnets"]) == 3
 
 
-def test_changed_parameters_are_told_as_the_users(aws: Account) -> None:
-    aws.parameters()
+@pytest.mark.parametrize(("family", "users"), [("aurora-postgresql16", ["rds.force_ssl"]), ("aurora-postgresql17", [])])
+def test_changed_parameters_are_the_users_unless_they_are_as_the_engine_has_them(
+    aws: Account, family: str, users: list[str]
+) -> None:
+    aws.parameters(family)
     changed = [{"ParameterName": "rds.force_ssl", "ParameterValue": "1", "ApplyMethod": "immediate"}]
     aws.rds.modify_db_cluster_parameter_group(DBClusterParameterGroupName="tuned", Parameters=changed)
-    told = aws.rds.describe_db_cluster_parameters(DBClusterParameterGroupName="tuned", Source="user")["Parameters"]
-    assert [(each["ParameterName"], each["Source"]) for each in told] == [("rds.force_ssl", "user")]
+    asked = partial(aws.rds.describe_db_cluster_parameters, DBClusterParameterGroupName="tuned")
+    assert [each["ParameterName"] for each in asked(Source="user")["Parameters"]] == users
+    named = asked(Filters=[{"Name": "parameter-name", "Values": ["rds.force_ssl"]}])["Parameters"]
+    assert [(each["ParameterName"], each["ParameterValue"]) for each in named] == [("rds.force_ssl", "1")]
+    assert len(asked()["Parameters"]) == 3
+
+
+def test_another_parameter_group_is_heeded_after_a_reboot(aws: Account) -> None:
+    aws.cluster()
+    aws.instance()
+    aws.parameters()
+
+    def heeded() -> str:
+        (cluster,) = aws.rds.describe_db_clusters()["DBClusters"]
+        (member,) = cluster["DBClusterMembers"]
+        return str(member["DBClusterParameterGroupStatus"])
+
+    assert heeded() == "in-sync"
+    aws.rds.modify_db_cluster(DBClusterIdentifier="db", DBClusterParameterGroupName="tuned", ApplyImmediately=True)
+    assert heeded() == "pending-reboot"
+    aws.rds.reboot_db_instance(DBInstanceIdentifier="db-1")
+    assert heeded() == "in-sync"
 
 
 def _versions(aws: Account, **more: Any) -> list[str]:

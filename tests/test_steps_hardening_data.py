@@ -598,6 +598,7 @@ def test_each_fact_of_a_subscription_is_put_right_alone(fact: str, found: Any, c
         ("deleting", "deleting", ""),
         ("no-permission", "", "no-permission: RDS may not publish to its topic"),
         ("topic-not-exist", "", "topic-not-exist: its topic was deleted"),
+        ("all-sources-deleted", "", ""),
     ],
 )
 def test_a_subscription_is_active_busy_or_broken(status: str, busy: str, broken: str) -> None:

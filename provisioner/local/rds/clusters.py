@@ -6,6 +6,7 @@ RDS API reference, CreateDBCluster, ModifyDBCluster, DeleteDBCluster.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +24,8 @@ _SCALES = ("MinCapacity", "MaxCapacity", "SecondsUntilAutoPause")
 _SCALING = "ServerlessV2ScalingConfiguration"
 _UNDER_WAY = ("creating", "modifying", "upgrading", "starting", "stopping")
 _EXTENDED = "open-source-rds-extended-support"
+_PENDING = "pending_reboot"
+"""Where a cluster keeps which members do not heed its parameter group yet."""
 _VPC_GROUPS = "VpcSecurityGroupIds.VpcSecurityGroupId"
 
 
@@ -41,6 +44,14 @@ class Cluster(DBCluster):
     def members(self) -> list[Any]:
         self.designate_writer()
         return [member for member in self._members if member.status != "deleting"]
+
+    @property
+    def db_cluster_members(self) -> list[dict[str, Any]]:
+        """Its members as they are told, each with whether it heeds the cluster's parameter group by now."""
+        waiting = {"DBClusterParameterGroupStatus": "pending-reboot"}
+        pending: Collection[str] = getattr(self, _PENDING, ())
+        told = super().db_cluster_members
+        return [{**each, **(waiting if each["DBInstanceIdentifier"] in pending else {})} for each in told]
 
 
 @arrival("cluster")
@@ -307,6 +318,22 @@ def a_change_of_a_cluster_takes_a_while(ask: Ask, reply: Reply) -> None:
     cluster = ask.notes["cluster"]
     cluster.status = "modifying" if cluster.engine_version == ask.notes["had"] else "upgrading"
     begin(ask, f"cluster {cluster.status}", cluster.db_cluster_identifier, "available")
+
+
+@rules.before("ModifyDBCluster")
+def another_parameter_group_is_heeded_after_a_reboot(ask: Ask) -> None:
+    """Until then the members are pending-reboot; a major upgrade reboots them. Aurora User Guide, "Associating a DB
+    cluster parameter group with a DB cluster"."""
+    cluster, group = cluster_of(ask), ask.get("DBClusterParameterGroupName")
+    if group and group != cluster.parameter_group and not ask.flag("AllowMajorVersionUpgrade"):
+        setattr(cluster, _PENDING, {member.db_instance_identifier for member in cluster._members})
+
+
+@rules.after("RebootDBInstance")
+def a_reboot_lets_it_heed_the_parameter_group(ask: Ask, reply: Reply) -> None:
+    """It is in-sync."""
+    for cluster in ask.rds.clusters.values():
+        setattr(cluster, _PENDING, {*getattr(cluster, _PENDING, ())} - {ask.get("DBInstanceIdentifier")})
 
 
 @rules.after("StopDBCluster", "StartDBCluster")

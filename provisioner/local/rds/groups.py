@@ -9,11 +9,16 @@ from itertools import chain
 
 from provisioner.local import offerings, quotas
 from provisioner.local.offerings import ENGINE
+from provisioner.local.protocol import reply as answer
 from provisioner.local.rds.book import rules, wrong_value
 from provisioner.local.rds.instances import subnet_group
 from provisioner.local.rules import Ask, Refusal, Reply
 
 _SUBNETS = "SubnetIds.SubnetIdentifier"
+_USUAL = {"rds.force_ssl": "1", "log_statement": "none", "log_min_duration_statement": "-1"}
+_SSL, _PLAIN = {"rds.force_ssl": "0"}, frozenset(map(str, range(11, 17)))
+"""The engine's defaults of what anybody here sets; up to 16 it takes connections without TLS. Aurora User Guide,
+"Security with Amazon Aurora PostgreSQL"."""
 
 
 @rules.before("CreateDBSubnetGroup")
@@ -86,12 +91,25 @@ def a_family_must_be_known(ask: Ask) -> None:
         raise wrong_value(f"ParameterGroupFamily {family} is not a valid parameter group family")
 
 
-@rules.after("ModifyDBClusterParameterGroup")
-def changed_parameters_are_the_users(ask: Ask, reply: Reply) -> None:
-    """They are told with Source "user"."""
+@rules.after("DescribeDBClusterParameters")
+def parameters_are_told_with_whose_they_are(ask: Ask, reply: Reply) -> Reply:
+    """One set to the engine's default is the engine's, and not told of with Source "user"
+    (github.com/hashicorp/terraform-provider-aws/issues/23335); moto knows changed ones only and filters nothing."""
     group = ask.rds.db_cluster_parameter_groups[ask.get("DBClusterParameterGroupName")]
-    for parameter in group.parameters.values():
-        parameter |= {"Source": "user", "IsModifiable": True}
+    usual = {**_USUAL, **(_SSL if group.db_parameter_group_family.removeprefix(ENGINE) in _PLAIN else {})}
+    values = {**usual, **{name: said["ParameterValue"] for name, said in group.parameters.items()}}
+    names = ask.many("Filters.Filter.1.Values.Value") or values
+    listed = [
+        {
+            "ParameterName": name,
+            "ParameterValue": values[name],
+            "Source": "engine-default" if values[name] == usual.get(name) else "user",
+            "IsModifiable": True,
+        }
+        for name in values
+        if name in names
+    ]
+    return answer(ask, {"Parameters": [each for each in listed if ask.get("Source") in ("", each["Source"])]})
 
 
 @rules.before("DeleteDBClusterParameterGroup")

@@ -5,6 +5,7 @@ RDS API reference, CreateEventSubscription, ModifyEventSubscription, AddSourceId
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from provisioner.local import quotas, sns
@@ -149,14 +150,17 @@ def a_subscription_takes_a_while_to_go(ask: Ask) -> Reply:
 
 @rules.before("DescribeEventSubscriptions")
 def a_subscription_that_may_not_tell_says_so(ask: Ask) -> Reply:
-    """Its status is no-permission or topic-not-exist. RDS API reference, EventSubscription; that RDS notices at once,
-    and that it takes a new subscription to tell again, is assumed."""
+    """Its status is no-permission or topic-not-exist (RDS API reference, EventSubscription), or all-sources-deleted
+    until one is added (github.com/aws-cloudformation/aws-cloudformation-resource-providers-rds/pull/551). That RDS
+    notices at once, and that it takes a new subscription to tell again after the first two, is assumed."""
     for name, subscription in ask.rds.event_subscriptions.items():
         if until(ask, "subscription", name) is None:
             if sns.find(ask, subscription.sns_topic_arn) is None:
                 subscription.status = "topic-not-exist"
             elif not sns.lets(ask, subscription.sns_topic_arn, _SERVICE):
                 subscription.status = "no-permission"
+            elif _bereft(ask, subscription):
+                subscription.status = "all-sources-deleted"
     wanted = ask.get("SubscriptionName")
     listed = [_found(ask)] if wanted else list(ask.rds.event_subscriptions.values())
     return answer(ask, {"EventSubscriptionsList": [_as_told(ask, each) for each in listed]})
@@ -170,9 +174,19 @@ def _found(ask: Ask) -> Any:
 
 
 def _check_source(ask: Ask, kind: str, source: str) -> None:
-    held = {"db-cluster": ask.rds.clusters, "db-instance": ask.rds.databases}.get(kind)
+    held = _sources(ask, kind)
     if held is not None and source not in held:
         raise _no_source(source)
+
+
+def _bereft(ask: Ask, subscription: Any) -> bool:
+    held, ids = _sources(ask, subscription.source_type), subscription.source_ids
+    return held is not None and bool(ids) and not any(each in held for each in ids)
+
+
+def _sources(ask: Ask, kind: str) -> Collection[str] | None:
+    """List what can be a source, as far as it is known here."""
+    return {"db-cluster": ask.rds.clusters, "db-instance": ask.rds.databases}.get(kind)
 
 
 def _no_source(source: str) -> Refusal:

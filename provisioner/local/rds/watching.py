@@ -108,17 +108,17 @@ def insights_are_kept_for_some_days_under_one_key(ask: Ask) -> None:
     days = ask.get("PerformanceInsightsRetentionPeriod")
     if days and int(days) not in _KEPT:
         raise wrong_value(f"Invalid Performance Insights retention period. {days}")
-    if key := ask.get("PerformanceInsightsKMSKeyId"):
-        arn = usable_key(ask, key)
-        had = getattr(database, _BEGUN, None)
-        if had not in (None, arn):
-            raise combination("You can't change your Performance Insights KMS key.")
+    had, key = getattr(database, _BEGUN, None), ask.get("PerformanceInsightsKMSKeyId")
+    if had and not begun and ask.flag("EnablePerformanceInsights"):
+        key = key or "alias/aws/rds"
+    if key and usable_key(ask, key) != (had or usable_key(ask, key)):
+        raise combination("You can't change your Performance Insights KMS key.")
 
 
 @rules.after("CreateDBInstance", "ModifyDBInstance")
 def insights_are_told(ask: Ask, reply: Reply) -> None:
-    """They are off unless said, kept for 7 days and under AWS's own key unless said; moto knows none of it. That
-    nothing is told of the key of insights that are off, and that it is theirs again when they are on, is assumed."""
+    """They are off unless said, kept for 7 days and under AWS's own key unless said, and their key is told, and theirs,
+    when they are off too (github.com/hashicorp/terraform-provider-aws/issues/6453); moto knows none of it."""
     database = ask.rds.databases.get(ask.get("NewDBInstanceIdentifier").lower() or ask.get("DBInstanceIdentifier"))
     if database is None:
         return
@@ -128,5 +128,4 @@ def insights_are_told(ask: Ask, reply: Reply) -> None:
         had = getattr(database, _BEGUN, None)
         setattr(database, _BEGUN, had or usable_key(ask, ask.get("PerformanceInsightsKMSKeyId") or "alias/aws/rds"))
         database.performance_insights_retention_period = int(ask.get("PerformanceInsightsRetentionPeriod") or 7)
-    on = database.performance_insights_enabled
-    database.performance_insights_kms_key_id = getattr(database, _BEGUN) if on else None
+    database.performance_insights_kms_key_id = getattr(database, _BEGUN, None)
