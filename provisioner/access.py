@@ -103,7 +103,7 @@ def _resources(grant: Grant, call: Call, stack: Stack) -> Set[str]:
     """
     target, *others = grant.targets
     one_of_several = any(each.parameter == target.parameter for each in others)
-    if target.type in ("", "key", "linked-role", "backup-linked-role") or one_of_several:
+    if target.type in ("", "key") or target.type.endswith("linked-role") or one_of_several:
         return set()
     given = call.params.get(target.parameter)
     label = given if isinstance(given, str) else f"{stack.name}-{stack.account}-{stack.region}"

@@ -53,14 +53,16 @@ def standing(
 
 
 def gone(found: Sequence[Found], remembered: Mapping[str, Record], remains: Sequence[str]) -> Iterator[Check]:
-    """Check that a stack is gone but for what ``remains`` names by its id."""
-
-    def named(id: str | None) -> bool:
-        return any(id in told.split() for told in remains)
-
-    left = [each for each in found if not each.leaving and not named(each.id)]
+    """Check that a stack is gone but for what ``remains`` names by its id, before it says for what it stays."""
+    named = {word for told in remains for word in _subject(told)}
+    left = [each for each in found if not each.leaving and each.id not in named]
     yield nothing_but("nothing left", "nothing but what was named", left)
-    pending = [name for name, record in remembered.items() if not named(record.id)]
-    yield nothing_but("empty state", "no step in the state but of what was named", pending)
-    lost = [told for told in remains if not any(each.id in told.split() for each in found)]
+    unnamed = [name for name, record in remembered.items() if record.id not in named]
+    yield nothing_but("empty state", "no step in the state but of what was named", unnamed)
+    ids = {each.id for each in found}
+    lost = [told for told in remains if ids.isdisjoint(_subject(told))]
     yield nothing_but("what was named is there", "all that was named", lost)
+
+
+def _subject(told: str) -> list[str]:
+    return told.partition(", for ")[0].split()

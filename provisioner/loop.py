@@ -25,7 +25,8 @@ Policy = Callable[[Step, Live | None, Past, float, float], Decision]
 UNANSWERED = 12
 """How often running a step may get the same 5xx or lose its connection; out of reach where a third of them are lost."""
 SPREADING = 300.0
-"""Seconds for which a service may know nothing of a role or a key that is there."""
+"""Seconds for which a service may know nothing of a role or a key that is there, or of its tags: KMS takes up to five
+minutes for those (KMS Developer Guide, "ABAC for AWS KMS")."""
 UNSENT = "Unsent"
 """The code under which the journal keeps a call that was announced and, the run being stopped, never left."""
 
@@ -368,7 +369,7 @@ class Run:
         course.batches = None
         now = self.wiring.clock.now()
         why = f"{error.code}: {error.message}"
-        verdict = Verdict.SPREADING if _is_news(course, error, now) else error.verdict
+        verdict = Verdict.SPREADING if _waits_for_tags(course, error, now) else error.verdict
         waited = verdict in (Verdict.LATER, Verdict.SPREADING, Verdict.GONE)
         since = course.waits(why, now) if waited else now
         gave_up = Failed(error.code, error.message, error.remedy, error.operation)
@@ -412,8 +413,8 @@ def _failure(error: Exception | None) -> Failed:
     )
 
 
-def _is_news(course: Course, error: AwsError, now: float) -> bool:
-    """Tell whether it was denied what may be allowed as soon as the tags of the newborn are known."""
+def _waits_for_tags(course: Course, error: AwsError, now: float) -> bool:
+    """Tell whether what was denied may be allowed as soon as the tags of the newborn are heeded."""
     young = course.born is not None and now - course.born < SPREADING
     return course.wish.tags_spread and isinstance(error, Denied) and young
 

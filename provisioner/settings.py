@@ -277,17 +277,6 @@ class Settings(Table):
     bucket: Bucket | None = None
     database: Database | None = None
 
-    @field_validator("tags")
-    @classmethod
-    def _told_apart_by_more_than_case(cls, tags: dict[str, str]) -> dict[str, str]:
-        """A role takes no two keys that differ in their case alone (IAM User Guide, "Tags for IAM resources")."""
-        known = {"name": "Name"}
-        for key in tags:
-            if (other := known.setdefault(key.lower(), key)) != key:
-                what = f"{shown(key)} and {shown(other)} are one key to IAM"
-                raise _fault(what, f"write {shown(other)}, or another key", where=f"tags.{key}")
-        return tags
-
     @field_validator("suffix")
     @classmethod
     def _name_fits(cls, suffix: str, info: ValidationInfo) -> str:

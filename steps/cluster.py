@@ -113,6 +113,7 @@ class Cluster(Step):
             "secret_arn": secret.get("SecretArn"),
             "encrypted_by": (key, secret.get("KmsKeyId")),
             "log_exports": as_wanted(self.log_exports, _exported(found)),
+            # By name, and not names as values: those would make the cluster need its instances.
             "heeding": {
                 each["DBInstanceIdentifier"]: each.get("DBClusterParameterGroupStatus")
                 for each in found.get("DBClusterMembers", ())
@@ -184,18 +185,21 @@ class Cluster(Step):
         extended = not self.engine_lifecycle_support.endswith("-disabled")
         yield offers.support_lasts(aws, self.version, live is None, extended, now)
         if live is not None:
-            yield self._parameters_are_in_force(live)
+            yield self._parameters_are_heeded(live)
         if live is None and isinstance(self.kms_key, str):
             yield self._key_is_usable(aws, self.kms_key)
         if live is not None and isinstance(self.kms_key, Key):
             yield self._key_is_kept(aws, live, self.kms_key.alias)
 
-    def _parameters_are_in_force(self, live: Live) -> Check:
+    def _parameters_are_heeded(self, live: Live) -> Check:
         """A group in the place of another one is heeded after a reboot only (Aurora User Guide, "Associating a DB
         cluster parameter group with a DB cluster"), which ends every connection: when is for the owner to say."""
         heeding: Mapping[str, Any] = live.facts.get("heeding", {})
-        for instance in (each for each, status in heeding.items() if status == "pending-reboot"):
-            what = f"{instance} heeds the cluster's parameters, TLS among them, only after a reboot"
+        upgraded = rds.numbers(self.version)[0] > rds.numbers(live.facts["version"])[0]
+        group = self.parameter_group.label if isinstance(self.parameter_group, Step) else self.parameter_group
+        swapped = live.facts["parameter_group"] != group and not upgraded
+        for instance in (each for each, status in heeding.items() if swapped or status == "pending-reboot"):
+            what = f"{instance} heeds a change of the cluster's parameters, which demand TLS, only after a reboot"
             remedy = f"aws rds reboot-db-instance --db-instance-identifier {shlex.quote(instance)}"
             yield Objection(self.name, what, remedy, "warning")
 

@@ -100,8 +100,8 @@ class DbInstance(Step):
             said["EnablePerformanceInsights"] = self.performance_insights
             if self.performance_insights:
                 said["PerformanceInsightsRetentionPeriod"] = FREE_DAYS
-                key = {"PerformanceInsightsKMSKeyId": begun_under or self.insights_key}
-                said |= key if self.insights_key is not None else {}
+                key = begun_under or self.insights_key
+                said |= {"PerformanceInsightsKMSKeyId": key} if key is not None else {}
         return said
 
     def provision(self, live: Live | None) -> Iterator[Call]:

@@ -55,7 +55,7 @@ class DefaultNetworkAcl(Step):
 
     def _nobody_is_cut_off(self, aws: Reader, live: Live) -> Check:
         """Name the subnets of others that would reach nothing any more."""
-        ours = {each["SubnetId"] for each in aws.ours("ec2.describe_subnets", self.stack)}
+        ours = self._ours(aws)
         for subnet in live.facts["hanging"]:
             if subnet not in ours:
                 what = f"{subnet}, which is not ours, hangs on the default network ACL and will reach nothing"
@@ -63,9 +63,12 @@ class DefaultNetworkAcl(Step):
 
     def _nobody_moves_along(self, aws: Reader, live: Live) -> Check:
         """Name the machines of others in the subnets that move to ACLs of ours, which let in what we need."""
-        ours = {each["SubnetId"] for each in aws.ours("ec2.describe_subnets", self.stack)}
+        moving = self._ours(aws).intersection(live.facts["hanging"])
         for each in strangers(aws, self.stack, live.facts["vpc"]):
-            if each.subnet in ours.intersection(live.facts["hanging"]):
-                what = f"{each.id} ({each.told}) in {each.subnet} will be reached only as the new network ACLs say"
+            if each.subnet in moving:
+                what = f"{each.id} ({each.told}) in {each.subnet} will be reached, and reach others, as new ACLs say"
                 remedy = "plan --json has their rules; network_acls = false leaves the borders open"
                 yield Objection("security.network_acls", what, remedy, "warning")
+
+    def _ours(self, aws: Reader) -> set[str]:
+        return {each["SubnetId"] for each in aws.ours("ec2.describe_subnets", self.stack)}

@@ -14,9 +14,10 @@ from steps.tags import found_tags, pairs
 from steps.topic import Topic
 
 LISTING = "rds.describe_event_subscriptions"
-BEREFT = "all-sources-deleted"
-"""Where it rests once every source was deleted by others; it is active again with new ones (source:
-github.com/aws-cloudformation/aws-cloudformation-resource-providers-rds/pull/551)."""
+SOURCELESS = "all-sources-deleted"
+"""Where it rests once every source was deleted by others; it is active again when one is added
+(github.com/aws-cloudformation/aws-cloudformation-resource-providers-rds/pull/551). That naming one of before again
+counts as adding it is assumed."""
 BROKEN = {
     "no-permission": "RDS may not publish to its topic",
     "topic-not-exist": "its topic was deleted",
@@ -59,7 +60,7 @@ class EventSubscription(Step):
             return None  # it went between the two looks
         if not self.claims(tags_of(tags)):
             return Live(self.label, foreign=rds.adoption(arn, self))
-        sources = item.get("SourceIdsList", ()) if status != BEREFT else ()
+        sources = item.get("SourceIdsList", ()) if status != SOURCELESS else ()
         facts = {
             "arn": arn,
             "topic": item["SnsTopicArn"],
@@ -70,7 +71,7 @@ class EventSubscription(Step):
             "tags": found_tags(self, tags),
         }
         broken = f"{status}: {BROKEN[status]}" if status in BROKEN else ""
-        return Live(self.label, facts, busy="" if broken or status in ("active", BEREFT) else status, broken=broken)
+        return Live(self.label, facts, busy="" if broken or status in ("active", SOURCELESS) else status, broken=broken)
 
     def _absent(self) -> Callable[[str], Any]:
         """Give what tells a source that is not there now by the name it will have again: a subscription keeps it."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown, step_named, tags_of
+from provisioner.terms import Check, Objection
 from steps.order import as_wanted
 from steps.tags import pairs
 
@@ -151,6 +152,17 @@ class Role(Step):
         for arn in live.facts["attached"]:
             if arn not in attached:
                 yield Call("iam.detach_role_policy", RoleName=self.label, PolicyArn=arn)
+
+    def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
+        yield self._tags_differ_by_more_than_case()
+
+    def _tags_differ_by_more_than_case(self) -> Check:
+        """Roles take no two keys that differ in their case alone (IAM User Guide, "Tags for IAM resources")."""
+        known = dict[str, str]()
+        for key in self.labels:
+            if (other := known.setdefault(key.lower(), key)) != key:
+                what = f"the tags {other} and {key} differ in their case alone, and a role takes one of them"
+                yield Objection(f"tags.{key}", what, "write another key")
 
     def remains(self, live: Live) -> str:
         return f"role {self.label} (free), for {' and '.join(live.needed_by)}" if live.needed_by else ""

@@ -183,6 +183,12 @@ FILES: Sequence[tuple[Tables, ...]] = (
 )
 """Changes of the file one after the other, of which the last is ours to carry out."""
 
+LEAVING: Mapping[str, Sequence[tuple[Tables, ...]]] = {
+    "staging": [({"network": {"nat": "none"}},)],
+    "prod": [({"network": {"nat": "none"}},), ({"security": {"own_key": False, "alerts": False}},)],
+}
+"""Changes by which something leaves the file: they take the permissions of the file before."""
+
 PROTECTED = Change("Cluster", "protection on", cluster(DeletionProtection=True))
 MOVED = next(change for change in CHANGES if change.what == "subnets moved to the default one")
 BARE = "a network and nothing else"
@@ -201,10 +207,9 @@ def runs(environment: str) -> Iterator[Run]:
         yield Run(MOVED.what, "plan", planned, partial(_spoilt, environment, [MOVED]))
     for path in FILES:
         yield Run(f"the file: {path}", "provision", provisioned, partial(_edited, environment, path))
-    if environment != "dev":
-        path = ({"network": {"nat": "none"}},)
-        begin = partial(_edited, environment, path)
-        yield Run(f"the file: {path}", "provision", provisioned, begin, as_it_was=True)
+    for path in LEAVING.get(environment, ()):
+        begin, losing = partial(_edited, environment, path), partial(provisioned, flags=EVERY_FLAG)
+        yield Run(f"the file: {path}", "provision", losing, begin, as_it_was=True)
     if environment == "dev":
         yield Run(BARE, "plan", planned, _bare)
         yield Run(BARE, "provision", provisioned, _bare)

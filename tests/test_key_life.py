@@ -236,18 +236,23 @@ def test_who_is_let_at_a_key_by_its_tags_waits_until_kms_heeds_them(
     assert len([each for each in world.client("kms").list_aliases()["Aliases"] if each["AliasName"] == ALIAS]) == 1
 
 
-def test_insights_that_began_under_another_key_are_switched_on_again_under_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False)])
+def test_insights_are_switched_on_again_under_the_key_they_began_with(
+    tmp_path: Path, before: bool, after: bool
+) -> None:
     world = standing(tmp_path, "dev")
-    world.change(security={"performance_insights": True})
-    assert world.provision().failures == ()
-    (instance,) = world.client("rds").describe_db_instances()["DBInstances"]
-    named = {"DBInstanceIdentifier": instance["DBInstanceIdentifier"]}
-    world.client("rds").modify_db_instance(**named, EnablePerformanceInsights=False, ApplyImmediately=True)
-    world.change(security={"performance_insights": True, "own_key": True})
-    assert world.provision().failures == ()
-    (again,) = world.client("rds").describe_db_instances()["DBInstances"]
-    assert again["PerformanceInsightsEnabled"]
-    assert again["PerformanceInsightsKMSKeyId"] == instance["PerformanceInsightsKMSKeyId"]
+    keys = []
+    for security in (
+        {"performance_insights": True, "own_key": before},
+        {"performance_insights": False},
+        {"performance_insights": True, "own_key": after},
+    ):
+        world.change(security=security)
+        assert world.provision().failures == ()
+        (instance,) = world.client("rds").describe_db_instances()["DBInstances"]
+        assert instance["PerformanceInsightsEnabled"] is security["performance_insights"]
+        keys.append(instance["PerformanceInsightsKMSKeyId"])
+    assert len({*keys}) == 1
 
 
 @pytest.mark.parametrize("run", ["provision", "teardown"])

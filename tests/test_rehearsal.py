@@ -225,6 +225,7 @@ FREE = "key key-1 (free; gone for good on 2026-12-24, until then a provision tak
         ([replace(KEY, leaving=True)], {}, [], {}),
         ([KEY], KNOWN, [], {"nothing left": "key key-1", "empty state": "key"}),
         ([], {}, [FREE], {"what was named is there": FREE}),
+        ([Found("snapshot", "db-final-1")], {}, [LAST, KEPT], {"what was named is there": KEPT}),
     ],
 )
 def test_every_check_of_what_is_gone_finds_its_own(

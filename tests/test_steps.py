@@ -57,16 +57,16 @@ def test_what_is_usable_is_neither_busy_nor_broken(case: Case) -> None:
 
 
 @pytest.mark.parametrize(
-    ("case", "facts", "said"),
+    ("case", "facts", "calls"),
     [
-        pytest.param(case, facts, said, id=f"{case.step.name}: {what}")
+        pytest.param(case, facts, calls, id=f"{case.step.name}: {what}")
         for case in CASES
-        for what, (facts, said) in case.off.items()
+        for what, (facts, calls) in case.off.items()
     ],
 )
-def test_what_is_off_is_put_right(case: Case, facts: Mapping[str, Any], said: str) -> None:
+def test_what_is_off_is_put_right(case: Case, facts: Mapping[str, Any], calls: str) -> None:
     live = case.found()
-    assert printed(case.step.provision(replace(live, facts={**live.facts, **facts}))) == golden(said)
+    assert printed(case.step.provision(replace(live, facts={**live.facts, **facts}))) == golden(calls)
 
 
 @named(case for case in CASES if case.step.listing.startswith("ec2."))

@@ -37,6 +37,16 @@ def policies_of_aws_are_there(ask: Ask) -> None:
             known[arn] = AWSManagedPolicy.from_data(name, ask.account, ask.region, found)
 
 
+@rules.before("CreateRole", "TagRole")
+def tags_of_a_role_differ_by_more_than_case(ask: Ask) -> None:
+    """InvalidInput. IAM User Guide, "Tags for IAM resources"; the words as in github.com/aws/aws-cdk/issues/26253."""
+    keys = [ask.get(f"Tags.member.{number}.Key") for number in range(1, len(ask.form))]
+    given = [key.lower() for key in keys if key]
+    if len({*given}) < len(given):
+        text = "Duplicate tag keys found. Please note that Tag keys are case insensitive."
+        raise Refusal("InvalidInput", text)
+
+
 @rules.before("CreateRole", "UpdateAssumeRolePolicy")
 def a_policy_is_json(ask: Ask) -> None:
     """MalformedPolicyDocument for what is none; moto looks at neither. IAM API, CreateRole."""

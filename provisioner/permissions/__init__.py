@@ -104,14 +104,16 @@ def fields() -> Mapping[str, str]:
 
 def taken(kind: str, operation: str, given: Collection[str]) -> bool:
     """Tell whether a step of a kind ever asks or calls this, by the parameters it creates with: some it does only with
-    one of them, some, marked ``!``, only without."""
-    needed = _only().get(kind, {}).get(operation, "")
-    return not needed or (needed in given if needed[0] != "!" else needed[1:] not in given)
+    one of them."""
+    needed = _only().get((kind, operation))
+    return needed is None or needed in given
 
 
 @cache
-def _only() -> Mapping[str, Mapping[str, str]]:
-    return {kind: said for each in sources().values() for kind, said in each.get("only", {}).items()}
+def _only() -> Mapping[tuple[str, str], str]:
+    """Give the parameter by kind of step and operation."""
+    said = (each.get("only", {}) for each in sources().values())
+    return {(kind, key): needed for kinds in said for kind, own in kinds.items() for key, needed in own.items()}
 
 
 @cache

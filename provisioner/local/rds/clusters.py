@@ -24,8 +24,6 @@ _SCALES = ("MinCapacity", "MaxCapacity", "SecondsUntilAutoPause")
 _SCALING = "ServerlessV2ScalingConfiguration"
 _UNDER_WAY = ("creating", "modifying", "upgrading", "starting", "stopping")
 _EXTENDED = "open-source-rds-extended-support"
-_PENDING = "pending_reboot"
-"""Where a cluster keeps which members do not heed its parameter group yet."""
 _VPC_GROUPS = "VpcSecurityGroupIds.VpcSecurityGroupId"
 
 
@@ -45,13 +43,15 @@ class Cluster(DBCluster):
         self.designate_writer()
         return [member for member in self._members if member.status != "deleting"]
 
+    pending_reboot: Collection[str] = frozenset()
+    """The members that do not heed its parameter group yet."""
+
     @property
     def db_cluster_members(self) -> list[dict[str, Any]]:
         """Its members as they are told, each with whether it heeds the cluster's parameter group by now."""
         waiting = {"DBClusterParameterGroupStatus": "pending-reboot"}
-        pending: Collection[str] = getattr(self, _PENDING, ())
         told = super().db_cluster_members
-        return [{**each, **(waiting if each["DBInstanceIdentifier"] in pending else {})} for each in told]
+        return [{**each, **(waiting if each["DBInstanceIdentifier"] in self.pending_reboot else {})} for each in told]
 
 
 @arrival("cluster")
@@ -306,10 +306,11 @@ def authentication_by_iam_can_be_changed(ask: Ask) -> None:
 
 
 @rules.before("ModifyDBCluster")
-def a_new_version_is_noted(ask: Ask) -> None:
-    """It takes longer than other changes."""
+def what_it_had_is_noted(ask: Ask) -> None:
+    """Another version takes longer than other changes, another parameter group needs a reboot."""
     ask.notes["cluster"] = cluster_of(ask)
     ask.notes["had"] = cluster_of(ask).engine_version
+    ask.notes["had group"] = cluster_of(ask).parameter_group
 
 
 @rules.after("ModifyDBCluster")
@@ -320,20 +321,20 @@ def a_change_of_a_cluster_takes_a_while(ask: Ask, reply: Reply) -> None:
     begin(ask, f"cluster {cluster.status}", cluster.db_cluster_identifier, "available")
 
 
-@rules.before("ModifyDBCluster")
-def another_parameter_group_is_heeded_after_a_reboot(ask: Ask) -> None:
+@rules.after("ModifyDBCluster")
+def another_parameter_group_is_heeded_after_a_reboot(ask: Ask, reply: Reply) -> None:
     """Until then the members are pending-reboot; a major upgrade reboots them. Aurora User Guide, "Associating a DB
     cluster parameter group with a DB cluster"."""
-    cluster, group = cluster_of(ask), ask.get("DBClusterParameterGroupName")
-    if group and group != cluster.parameter_group and not ask.flag("AllowMajorVersionUpgrade"):
-        setattr(cluster, _PENDING, {member.db_instance_identifier for member in cluster._members})
+    cluster = ask.notes["cluster"]
+    if cluster.parameter_group != ask.notes["had group"] and not ask.flag("AllowMajorVersionUpgrade"):
+        cluster.pending_reboot = {member.db_instance_identifier for member in cluster._members}
 
 
-@rules.after("RebootDBInstance")
+@rules.after("RebootDBInstance", "CreateDBInstance")
 def a_reboot_lets_it_heed_the_parameter_group(ask: Ask, reply: Reply) -> None:
-    """It is in-sync."""
+    """It is in-sync, as a newborn is."""
     for cluster in ask.rds.clusters.values():
-        setattr(cluster, _PENDING, {*getattr(cluster, _PENDING, ())} - {ask.get("DBInstanceIdentifier")})
+        cluster.pending_reboot = {*cluster.pending_reboot} - {ask.get("DBInstanceIdentifier")}
 
 
 @rules.after("StopDBCluster", "StartDBCluster")

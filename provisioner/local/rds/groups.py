@@ -16,9 +16,9 @@ from provisioner.local.rules import Ask, Refusal, Reply
 
 _SUBNETS = "SubnetIds.SubnetIdentifier"
 _USUAL = {"rds.force_ssl": "1", "log_statement": "none", "log_min_duration_statement": "-1"}
-_SSL, _PLAIN = {"rds.force_ssl": "0"}, frozenset(map(str, range(11, 17)))
-"""The engine's defaults of what anybody here sets; up to 16 it takes connections without TLS. Aurora User Guide,
-"Security with Amazon Aurora PostgreSQL"."""
+"""The engine's defaults of the parameters that are set here."""
+_WITHOUT_TLS = frozenset(f"{ENGINE}{major}" for major in range(11, 17))
+"""The families that take connections without TLS. Aurora User Guide, "Security with Amazon Aurora PostgreSQL"."""
 
 
 @rules.before("CreateDBSubnetGroup")
@@ -96,7 +96,7 @@ def parameters_are_told_with_whose_they_are(ask: Ask, reply: Reply) -> Reply:
     """One set to the engine's default is the engine's, and not told of with Source "user"
     (github.com/hashicorp/terraform-provider-aws/issues/23335); moto knows changed ones only and filters nothing."""
     group = ask.rds.db_cluster_parameter_groups[ask.get("DBClusterParameterGroupName")]
-    usual = {**_USUAL, **(_SSL if group.db_parameter_group_family.removeprefix(ENGINE) in _PLAIN else {})}
+    usual = {**_USUAL, **({"rds.force_ssl": "0"} if group.db_parameter_group_family in _WITHOUT_TLS else {})}
     values = {**usual, **{name: said["ParameterValue"] for name, said in group.parameters.items()}}
     names = ask.many("Filters.Filter.1.Values.Value") or values
     listed = [

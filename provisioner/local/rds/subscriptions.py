@@ -152,14 +152,14 @@ def a_subscription_takes_a_while_to_go(ask: Ask) -> Reply:
 def a_subscription_that_may_not_tell_says_so(ask: Ask) -> Reply:
     """Its status is no-permission or topic-not-exist (RDS API reference, EventSubscription), or all-sources-deleted
     until one is added (github.com/aws-cloudformation/aws-cloudformation-resource-providers-rds/pull/551). That RDS
-    notices at once, and that it takes a new subscription to tell again after the first two, is assumed."""
+    notices at once, that one of before counts as added, and that the first two stay so, is assumed."""
     for name, subscription in ask.rds.event_subscriptions.items():
         if until(ask, "subscription", name) is None:
             if sns.find(ask, subscription.sns_topic_arn) is None:
                 subscription.status = "topic-not-exist"
             elif not sns.lets(ask, subscription.sns_topic_arn, _SERVICE):
                 subscription.status = "no-permission"
-            elif _bereft(ask, subscription):
+            elif _sourceless(ask, subscription):
                 subscription.status = "all-sources-deleted"
     wanted = ask.get("SubscriptionName")
     listed = [_found(ask)] if wanted else list(ask.rds.event_subscriptions.values())
@@ -179,7 +179,7 @@ def _check_source(ask: Ask, kind: str, source: str) -> None:
         raise _no_source(source)
 
 
-def _bereft(ask: Ask, subscription: Any) -> bool:
+def _sourceless(ask: Ask, subscription: Any) -> bool:
     held, ids = _sources(ask, subscription.source_type), subscription.source_ids
     return held is not None and bool(ids) and not any(each in held for each in ids)
 
