@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence, Set
 
 from provisioner import permissions
-from provisioner.errors import AwsError
+from provisioner.errors import AwsError, Verdict
 from provisioner.iam_policy import arns
 from provisioner.kit import Call, Reader, Stack
 from provisioner.permissions import Grant
@@ -137,6 +137,8 @@ def _simulated(
             for key in (permissions.REQUEST_TAG, permissions.RESOURCE_TAG)
         ],
     )
+    if not results:
+        raise AwsError(SIMULATION, "NoSuchEntity", f"IAM knows no {principal}", Verdict.FATAL)
     for result in results:
         for each in result.get("ResourceSpecificResults", ()):
             operations = needed.get((result["EvalActionName"], each["EvalResourceName"]))

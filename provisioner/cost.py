@@ -117,8 +117,9 @@ def _line(step: str, quantity: Quantity, least: float, price: Price) -> Line:
 
 
 def wanted(sight: Sight) -> list[Step]:
-    """Give the steps that will be there after the run."""
-    return [wish for name, wish in sight.wishes.items() if name not in sight.leftovers]
+    """Give the steps that will be there after the run: those of the file, and what left it and stays for something."""
+    staying = sight.kept(sight.leftovers)
+    return [wish for name, wish in sight.wishes.items() if name not in sight.leftovers or name in staying]
 
 
 def standing(sight: Sight) -> list[Step]:

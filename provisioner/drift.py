@@ -144,7 +144,7 @@ def writing(each: Drifted, file: str) -> list[str]:
         return [f"In {file}, take out the table [{each.key}]."]
     table, _, key = each.key.partition(".")
     every = [f"  (every resource gets this tag, not only {each.step})"] if each.key.startswith("tags.") else []
-    return [f"In {file}, under [{table}]:", f"  {_quoted(key)} = {_toml(each.value)}", *every]
+    return [f"Write into {file}, under [{table}]:", f"  {_quoted(key)} = {_toml(each.value)}", *every]
 
 
 def _told(each: Drifted) -> str:

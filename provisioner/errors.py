@@ -67,7 +67,8 @@ _TABLE = {
         NetworkAclEntryAlreadyExists ResourceAlreadyExistsException AlreadyExistsException SubscriptionAlreadyExist""",
     Verdict.LATER: """
         DependencyViolation InvalidDBClusterStateFault InvalidDBInstanceState InvalidDBInstanceStateFault
-        InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBParameterGroupStateFault BucketNotEmpty
+        InvalidGroup.InUse InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState
+        InvalidDBParameterGroupStateFault BucketNotEmpty
         IncorrectState InvalidIPAddress.InUse ConcurrentModification DeleteConflict OperationAbortedException
         EntityTemporarilyUnmodifiable InvalidEventSubscriptionState InvalidResourceStateException ConcurrentAccess""",
     Verdict.SPREADING: """
@@ -84,8 +85,15 @@ _WORDS = {
     "InvalidParameter": (Verdict.SPREADING, ("Unable to assume given IAM role",)),
     "InvalidParameterValue": (
         Verdict.SPREADING,
-        ("IAM role ARN value is invalid or does not include the required permissions",),
+        (
+            "IAM role ARN value is invalid or does not include the required permissions",
+            "service linked role",
+            "Missing necessary credentials",
+            "Some input subnets in",
+        ),
     ),
+    "InvalidParameterCombination": (Verdict.LATER, ("disable deletion protection",)),
+    "AuthFailure": (Verdict.LATER, ("You do not have permission to access the specified resource",)),
     "InvalidParameterValueException": (
         Verdict.SPREADING,
         ("cannot be assumed by AWS Backup", "is not authorized to call"),
@@ -101,8 +109,10 @@ _WORDS = {
 
 How a service refuses a role or a key that has not reached it yet: IAM takes seconds or minutes for that, like KMS (IAM
 User Guide, "Changes that I make are not always immediately visible"). CreateFlowLogs, CreateDBInstance and
-ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as Terraform's provider knows them. The last is how AWS Backup
-refuses to delete what is not empty."""
+ModifyDBInstance, CreateBackupSelection, CreateLogGroup; as Terraform's provider knows them. RDS makes its role at the
+first call of an account (cds-snc/terraform-modules/issues/88), and hears of a subnet later than EC2 tells it
+(terraform-provider-aws/pull/49846). An address is its gateway's for a while after that is gone
+(terraform-provider-aws/issues/11385). The last is how AWS Backup refuses to delete what is not empty."""
 _EC2_NOT_FOUND = re.compile(r"Invalid\w+\.NotFound")
 """EC2's family: ``InvalidVpcID.NotFound``, ``InvalidGroup.NotFound``, ``InvalidPermission.NotFound`` and so on."""
 

@@ -259,7 +259,7 @@ class Step:
     def _unlike(self, live: Live) -> frozenset[str]:
         names = (*(f.name for f in fields(self)), *self.derived)
         wanted = {name: getattr(self, name) for name in names} | {"tags": self.labels}
-        return frozenset(key for key, found in live.facts.items() if key in wanted and wanted[key] != found)
+        return frozenset(key for key, found in live.facts.items() if key in wanted and not same(wanted[key], found))
 
     def costs(self) -> Iterator[Quantity]:
         """Say what it uses in a month that is paid for, as specified. Pure; a need is read where it is a step."""
@@ -304,6 +304,10 @@ class Step:
         two questions of which the second depends on the answer to the first.
         """
         return ()
+
+    def remarks(self, live: Live) -> Check:
+        """Warn of what no call of ours puts right, as far as the look has shown it; said before every run. Pure."""
+        yield from ()
 
     @property
     def demand(self) -> tuple[str, int]:
@@ -360,6 +364,22 @@ def step_named(tags: Mapping[str, str], stack: Stack, kind: str, untold: str = "
     """
     if stack.owns(tags) and tags.get("provisioner:kind", untold) == kind:
         yield tags.get("provisioner:step", "")
+
+
+def same(wanted: Any, found: Any) -> bool:
+    """Compare what is wanted with what AWS tells: the lists of a policy come back in any order, and one of a single
+    element as that element (github.com/hashicorp/terraform/issues/2432, terraform-provider-aws/issues/13144)."""
+    return bool(wanted == found) or _in_order(wanted) == _in_order(found)
+
+
+def _in_order(value: Any, policy: bool = False) -> Any:
+    if isinstance(value, Mapping):
+        policy = policy or "Statement" in value
+        return {key: _in_order(each, policy) for key, each in value.items()}
+    if policy and isinstance(value, (list, tuple)):
+        told = sorted((_in_order(each, policy) for each in value), key=lambda each: json.dumps(each, sort_keys=True))
+        return told[0] if len(told) == 1 else told
+    return value
 
 
 def walk(value: Any) -> Iterator[Any]:

@@ -117,6 +117,9 @@ def sources(flight: Flight, asking: Asking) -> Iterator[Check]:
     for name, step in (flight.sight.wishes if flight.whole else flight.ahead).items():
         if name not in flight.sight.leftovers:
             yield from step.objections(flight.aws, flight.sight.seen[name].live, flight.now)
+    for name, seen in flight.sight.seen.items():
+        if seen.live is not None and not (seen.live.foreign or seen.leftover):
+            yield flight.sight.wishes[name].remarks(seen.live)
     yield from quotas.checks(asking, flight.adding, flight.stack.region)
     if flight.ahead:
         yield access.lasts(flight.expiry, flight.expected, flight.now)

@@ -52,13 +52,16 @@ _BARE = re.compile(r"[\w@%+=:,./!-]*", re.ASCII)
 
 
 def status_text(sight: Sight) -> str:
-    """Tell what AWS says of every step, as a table of 80 columns; only a command to copy may be longer.
+    """Tell what AWS says of every step, as a table of 80 columns, with the kinds where there is room for them; only a
+    command to copy may be longer.
 
     The last lines are what to do about steps that could not be looked at, if any.
     """
     rows = _statuses(sight)
-    columns = ("step", "status", "id", "kind")
+    columns = ["step", "status", "id", "kind"]
     widths = [max((len(row[key]) for row in rows), default=0) for key in columns]
+    if sum(widths) + 2 * len(columns[1:]) > TABLE:
+        columns, widths = columns[:-1], widths[:-1]
     lines = []
     for row in rows:
         cells = (row[key].ljust(width) for key, width in zip(columns, widths, strict=True))
@@ -164,7 +167,8 @@ def run_text(
     if outcome.interrupted:
         lines += ["", f"Interrupted; what was done is kept. To go on: {again}"]
     elif outcome.failures:
-        lines += ["", f"Everything else is kept. With that put right, go on with: {again}"]
+        rest = "What is gone is gone, the rest stands." if verb == "teardown" else "Everything else is kept."
+        lines += ["", f"{rest} With that put right, go on with: {again}"]
     return joined(lines)
 
 

@@ -184,23 +184,22 @@ class Cluster(Step):
             yield offers.capacity_is_supported(aws, self.version, self.min_acu, self.max_acu, default)
         extended = not self.engine_lifecycle_support.endswith("-disabled")
         yield offers.support_lasts(aws, self.version, live is None, extended, now)
-        if live is not None:
-            yield self._parameters_are_heeded(live)
         if live is None and isinstance(self.kms_key, str):
             yield self._key_is_usable(aws, self.kms_key)
         if live is not None and isinstance(self.kms_key, Key):
             yield self._key_is_kept(aws, live, self.kms_key.alias)
 
-    def _parameters_are_heeded(self, live: Live) -> Check:
+    def remarks(self, live: Live) -> Check:
         """A group in the place of another one is heeded after a reboot only (Aurora User Guide, "Associating a DB
         cluster parameter group with a DB cluster"), which ends every connection: when is for the owner to say."""
         heeding: Mapping[str, Any] = live.facts.get("heeding", {})
-        upgraded = rds.numbers(self.version)[0] > rds.numbers(live.facts["version"])[0]
         group = self.parameter_group.label if isinstance(self.parameter_group, Step) else self.parameter_group
-        swapped = live.facts["parameter_group"] != group and not upgraded
-        for instance in (each for each, status in heeding.items() if swapped or status == "pending-reboot"):
-            what = f"{instance} heeds a change of the cluster's parameters, which demand TLS, only after a reboot"
-            remedy = f"aws rds reboot-db-instance --db-instance-identifier {shlex.quote(instance)}"
+        upgraded = rds.numbers(self.version)[0] > rds.numbers(live.facts.get("version", self.version))[0]
+        swapped = live.facts.get("parameter_group", group) != group and not upgraded
+        for instance in sorted(each for each, status in heeding.items() if swapped or status == "pending-reboot"):
+            what = f"{instance} heeds the cluster's own parameters, which demand TLS, only after a reboot"
+            command = f"aws rds reboot-db-instance --db-instance-identifier {shlex.quote(instance)}"
+            remedy = f"once this run has put them back: {command}" if swapped else command
             yield Objection(self.name, what, remedy, "warning")
 
     def _key_is_kept(self, aws: Reader, live: Live, alias: str) -> Check:
@@ -210,7 +209,7 @@ class Cluster(Step):
         kept = {"storage": storage, "master password": secret}
         if other := [what for what, key in kept.items() if key and key != own]:
             what = f"{live.id} was built with another key, and {' and '.join(other)} keep it: AWS cannot change that"
-            remedy = f"leave it, write own_key = false, or {self.moving}"
+            remedy = f"leave it, write own_key = false (and alerts = false), or {self.moving}"
             yield Objection("security.own_key", what, remedy, "warning")
 
     def _key_is_usable(self, aws: Reader, key: str) -> Check:

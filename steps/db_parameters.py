@@ -36,11 +36,13 @@ class DbParameters(Step):
         # Whoever set them: one that is set to what the engine's default is counts as the engine's.
         named = [{"Name": "parameter-name", "Values": sorted(self.parameters)}]
         told = aws.items("rds.describe_db_cluster_parameters", DBClusterParameterGroupName=self.label, Filters=named)
-        values = {each["ParameterName"]: each.get("ParameterValue", "") for each in told}
-        return {
-            "family": found["DBParameterGroupFamily"],
-            "parameters": {key: value for key, value in values.items() if key in self.parameters},
-        }
+        values = {each["ParameterName"]: each.get("ParameterValue", "") for each in told if self._counts(each)}
+        return {"family": found["DBParameterGroupFamily"], "parameters": values}
+
+    def _counts(self, told: Mapping[str, Any]) -> bool:
+        """Tell whether it is set, or as it has to be set: the engine's own value is nobody's deed."""
+        wanted = self.parameters.get(told["ParameterName"])
+        return wanted is not None and (told.get("Source") == "user" or told.get("ParameterValue") == wanted)
 
     def provision(self, live: Live | None) -> Iterator[Call]:
         if live is None:

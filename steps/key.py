@@ -30,6 +30,8 @@ class Key(Step):
 
     rotation: bool = True
     enabled: bool = True
+    until: str = ""
+    """The day it goes for good, where somebody has scheduled that; none is wanted."""
     final_snapshot: bool = False
     """Whether the stack's database leaves a snapshot behind that this key opens."""
     skip_final_snapshot: bool = False
@@ -84,6 +86,7 @@ class Key(Step):
         facts = {
             "alias": self.alias if named else "",
             "enabled": key["KeyState"] == "Enabled",
+            "until": "",
             "tags": {name: value for name, value in tags.items() if name in self.labels},
         }
         if key["KeyState"] == "PendingDeletion":

@@ -15,9 +15,11 @@ from steps.tags import born, found_tags, retag
 
 
 def _zones(gateways: Sequence[Mapping[str, Any]], subnets: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Give the zone of each gateway that counts: those deleted or failed do not (VPC User Guide, "Quotas")."""
+    """Give the zone of each gateway that counts: those deleted or failed do not, and a regional one, which is in no
+    subnet, has a quota of its own (VPC User Guide, "Quotas")."""
     at = {subnet["SubnetId"]: str(subnet["AvailabilityZone"]) for subnet in subnets}
-    return [at.get(each["SubnetId"], "") for each in gateways if each["State"] in ("pending", "available", "deleting")]
+    zonal = [each for each in gateways if "SubnetId" in each]
+    return [at.get(each["SubnetId"], "") for each in zonal if each["State"] in ("pending", "available", "deleting")]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -132,7 +132,7 @@ def support_lasts(aws: Reader, version: str, born: bool, extended: bool, now: fl
 
 
 def _later(ends: Mapping[str, date], today: date) -> str:
-    good = [major for major in sorted(ends, key=int) if (ends[major] - today).days > SOON]
+    good = [major for major in sorted(ends, key=numbers) if (ends[major] - today).days > SOON]
     return " or ".join(f'"{major}"' for major in good[-2:]) or "a newer major version"
 
 

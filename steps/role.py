@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown, step_named, tags_of
+from provisioner.kit import Call, Live, Reader, Stack, Step, Unknown, same, step_named, tags_of
 from provisioner.terms import Check, Objection
 from steps.order import as_wanted
 from steps.tags import pairs
@@ -131,7 +131,7 @@ class Role(Step):
             yield Call("iam.update_assume_role_policy", RoleName=self.label, PolicyDocument=trust)
         found = live.facts["policies"]
         for name, document in self.policies.items():
-            if found.get(name) != document:
+            if not same(document, found.get(name)):
                 named = {"RoleName": self.label, "PolicyName": name}
                 yield Call("iam.put_role_policy", **named, PolicyDocument=json.dumps(document))
         for arn in self.attached:
@@ -155,6 +155,13 @@ class Role(Step):
 
     def objections(self, aws: Reader, live: Live | None, now: float) -> Iterable[Check]:
         yield self._tags_differ_by_more_than_case()
+        if self.boundary:
+            yield self._boundary_is_there(aws)
+
+    def _boundary_is_there(self, aws: Reader) -> Check:
+        if aws.ask("iam.get_policy", PolicyArn=self.boundary) is None:
+            what = f"the policy {self.boundary} is not there"
+            yield Objection("security.role_boundary", what, "write the ARN of a policy that is, or create it first")
 
     def _tags_differ_by_more_than_case(self) -> Check:
         """Roles take no two keys that differ in their case alone (IAM User Guide, "Tags for IAM resources")."""

@@ -216,6 +216,7 @@ def runs(environment: str) -> Iterator[Run]:
         yield Run(BARE, "teardown", torn_down, _bare)
         yield Run("a key of its own", "plan", planned, _keyed)
         yield Run("a key of its own", "provision", provisioned, _keyed)
+        yield Run("roles bounded, and one unbound by others", "plan", planned, _unbound)
         yield Run("roles bounded, and one unbound by others", "provision", provisioned, _unbound)
     if environment != "prod":
         beside = partial(_namesakes, environment)

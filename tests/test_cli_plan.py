@@ -210,7 +210,7 @@ def test_what_is_accepted_is_printed_for_the_file_and_written_there_nothing_is_c
     file = dev.environments / "dev.toml"
     before = file.read_text()
     said = dev.done("drift", "dev", "--accept", "cluster.backup_days").stdout
-    assert said == f"In {file}, under [database]:\n  backup_days = 3\n"
+    assert said == f"Write into {file}, under [database]:\n  backup_days = 3\n"
     document = dev.told("drift", "dev", "--accept", "database.backup_days")
     assert document == {"file": str(file), "accept": [{"key": "database.backup_days", "value": 3}]}
     assert file.read_text() == before

@@ -261,7 +261,7 @@ def test_what_is_to_be_kept_is_found_by_its_key_or_by_its_step(
 
 def test_what_is_to_be_written_is_toml_whatever_is_in_it() -> None:
     head, written, every = drift.writing(FOUND[4], "dev.toml")
-    assert head == "In dev.toml, under [tags]:"
+    assert head == "Write into dev.toml, under [tags]:"
     assert tomllib.loads(written.strip()) == {"cost center": 'x"y'}
     assert "every resource" in every
 

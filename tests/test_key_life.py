@@ -297,7 +297,7 @@ def warnings(world: World) -> list[str]:
     """Give what a plan warns of."""
     session = world.session()
     sight = session.look()
-    found = preflight.findings(session.flight(sight, plan.provision(sight), whole=True))
+    found = preflight.findings(session.flight(sight, plan.provision(sight)))
     return [each.what for each in found.warnings]
 
 

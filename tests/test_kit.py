@@ -23,6 +23,7 @@ from provisioner.kit import (
     bound,
     fingerprint,
     needs,
+    same,
     tags_of,
     walk,
 )
@@ -243,3 +244,24 @@ def test_an_empty_id_is_none() -> None:
 def test_what_is_said_names_all_there_is_to_know() -> None:
     assert str(Objection("network.zones", "two are too few", "write 3")) == "network.zones: two are too few; write 3"
     assert str(Ambiguous("vpc", ["vpc-1", "vpc-2"])) == "vpc exists 2 times: vpc-1, vpc-2"
+
+
+def statement(*resources: str, **more: Any) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Resource": list(resources), **more}]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "alike"),
+    [
+        (statement("a", "b"), statement("b", "a"), True),
+        (statement("a"), {**statement("a"), "Statement": [{"Effect": "Deny", "Resource": "a"}]}, True),
+        (statement("a"), {**statement("a"), "Statement": {"Effect": "Deny", "Resource": "a"}}, True),
+        ({"own": statement("a", "b")}, {"own": statement("b", "a")}, True),
+        (statement("a", "b"), statement("a"), False),
+        (statement("a", Sid="x"), statement("a"), False),
+        (("a", "b"), ("b", "a"), False),
+        ({"rules": ["a", "b"]}, {"rules": ["b", "a"]}, False),
+    ],
+)
+def test_a_policy_is_the_same_in_any_order_and_nothing_else_is(wanted: Any, found: Any, alike: bool) -> None:
+    assert same(wanted, found) is alike

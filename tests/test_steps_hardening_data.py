@@ -50,6 +50,7 @@ KEY = Key(name="key", stack=STACK)
 KEY_FACTS: dict[str, Any] = {
     "alias": "alias/shop-dev-key",
     "enabled": True,
+    "until": "",
     "rotation": True,
     "policy": KEY.policy,
     "tags": KEY.labels,

@@ -26,15 +26,23 @@ def _by_aws() -> Mapping[str, Any]:
     return json.loads(aws_managed_policies_data)  # type: ignore[no-any-return]
 
 
-@rules.before("AttachRolePolicy", "GetPolicy")
+@rules.before("AttachRolePolicy", "GetPolicy", "CreateRole", "PutRolePermissionsBoundary")
 def policies_of_aws_are_there(ask: Ask) -> None:
     """Every account can attach them. IAM User Guide, "AWS managed policies"; moto has either none or, after seconds,
     a thousand, so each comes into being when it is first named."""
-    arn, known = ask.get("PolicyArn"), _backend(ask).managed_policies
+    arn, known = ask.get("PolicyArn") or ask.get("PermissionsBoundary"), _backend(ask).managed_policies
     if arn.startswith("arn:aws:iam::aws:") and arn not in known:
         name = arn.rpartition("/")[2]
         if (found := _by_aws().get(name)) and arn == f"arn:aws:iam::aws:policy{found['Path']}{name}":
             known[arn] = AWSManagedPolicy.from_data(name, ask.account, ask.region, found)
+
+
+@rules.before("CreateRole", "PutRolePermissionsBoundary")
+def a_boundary_is_a_policy_that_is_there(ask: Ask) -> None:
+    """NoSuchEntity. IAM API, CreateRole; the words are as users report them."""
+    arn = ask.get("PermissionsBoundary")
+    if arn and arn not in _backend(ask).managed_policies:
+        raise Refusal("NoSuchEntity", f"Scope ARN: {arn} does not exist or is not attachable.", 404)
 
 
 @rules.before("CreateRole", "TagRole")

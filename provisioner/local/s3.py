@@ -26,7 +26,7 @@ _HOSTED = re.compile(r"(.+)\.s3[.-].*amazonaws\.com")
 _NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _SETTINGS = {"logging": "PutBucketLogging", "policy": "PutBucketPolicy", "tagging": "PutBucketTagging"}
 _NOTIFICATIONS = "GetBucketNotificationConfiguration"
-_READ = {"logging": "GetBucketLogging", "notification": _NOTIFICATIONS}
+_READ = {"logging": "GetBucketLogging", "notification": _NOTIFICATIONS, "policy": "GetBucketPolicy"}
 _KEY_STATES = {"Disabled": "KMS.DisabledException", "PendingDeletion": "KMS.KMSInvalidStateException"}
 _TAKEN = "buckets of others"
 """Where the memory keeps the names that other accounts have."""
@@ -204,6 +204,16 @@ def a_public_policy_is_blocked(ask: Ask) -> None:
             " S3 Block Public Access."
         )
         raise Refusal("AccessDenied", text, 403)
+
+
+@rules.after("GetBucketPolicy")
+def a_policy_is_told_in_an_order_of_its_own(ask: Ask, reply: Reply) -> Reply:
+    """S3 keeps what a policy says, and no order of its lists (github.com/hashicorp/terraform/issues/2432)."""
+    document = json.loads(reply.body)
+    for statement in document["Statement"] if isinstance(document["Statement"], list) else ():
+        for key, value in statement.items():
+            statement[key] = value[::-1] if isinstance(value, list) else value
+    return Reply(reply.status, reply.headers, json.dumps(document).encode())
 
 
 @rules.before("PutBucketLogging")
