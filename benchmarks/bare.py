@@ -137,7 +137,7 @@ def _database(rds: Any, subnets: list[str], group: str) -> None:
         Engine="aurora-postgresql",
         EngineVersion="16.8",
         ManageMasterUserPassword=True,
-        MasterUsername="provisioner_admin",
+        MasterUsername="provisioner",
         DatabaseName="app",
         Port=5432,
         DBSubnetGroupName=subnet_group,

@@ -166,8 +166,8 @@ class Database(Table):
     """The database created in the cluster."""
     port: int = Field(default=5432, ge=1150, le=65535)
     """Where it listens, which the security groups open."""
-    # The reference of RDS speaks of 16 characters; its PostgreSQL engines are seen to take PostgreSQL's own 63.
-    master_user: Identifier = "provisioner_admin"
+    # The reference of RDS speaks of 16 letters or numbers; its PostgreSQL engines are seen to take PostgreSQL's own 63.
+    master_user: Identifier = "provisioner"
     """The first user, whose password RDS keeps in Secrets Manager."""
     kms_key: Annotated[
         str | None,

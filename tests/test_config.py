@@ -279,7 +279,7 @@ def test_the_least_file_gives_the_defaults(tmp_path: Path) -> None:
             "engine_version": None,
             "name": "app",
             "port": 5432,
-            "master_user": "provisioner_admin",
+            "master_user": "provisioner",
             "kms_key": None,
             "backup_days": 1,
             "deletion_protection": False,
@@ -310,7 +310,7 @@ LAWFUL = {
     "a multi-region key's id": 'kms_key = "mrk-1234abcd12ab34cd56ef1234567890ab"',
     "a major version": 'engine_version = "17"',
     "a minimum version": 'engine_version = "16.10"',
-    "the default of the master user, named": 'master_user = "provisioner_admin"',
+    "the default of the master user, named": 'master_user = "provisioner"',
 }
 
 

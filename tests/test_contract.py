@@ -212,7 +212,7 @@ def test_what_holds_data_leaves_the_file_only_by_a_flag(
         ({"network": {"cidr": "10.99.0.0/16"}}, "vpc", "cidr is 10.10.0.0/16, wanted 10.99.0.0/16"),
         ({"database": {"name": "other"}}, "cluster", "database is app, wanted other"),
         ({"database": {"port": 6543}}, "cluster", "port is 5432, wanted 6543"),
-        ({"database": {"master_user": "boss"}}, "cluster", "master_user is provisioner_admin, wanted boss"),
+        ({"database": {"master_user": "boss"}}, "cluster", "master_user is provisioner, wanted boss"),
     ],
 )
 def test_what_aws_cannot_change_is_refused_with_the_way_out(

@@ -14,7 +14,7 @@ from provisioner.kit import same
 from provisioner.local import offerings, wire
 from provisioner.local.cloud import Cloud
 
-AURORA = {"Engine": "aurora-postgresql", "MasterUsername": "provisioner_admin", "ManageMasterUserPassword": True}
+AURORA = {"Engine": "aurora-postgresql", "MasterUsername": "provisioner", "ManageMasterUserPassword": True}
 NO_NAT, NO_SUBNET, NO_GROUP, NO_VPC = (f"{kind}-0123456789abcdef0" for kind in ("nat", "subnet", "sg", "vpc"))
 
 _CLOUD = Cloud()

@@ -54,7 +54,7 @@ class Account:
         self.rds.create_db_cluster(
             DBClusterIdentifier=name,
             Engine="aurora-postgresql",
-            MasterUsername="provisioner_admin",
+            MasterUsername="provisioner",
             ManageMasterUserPassword=True,
             DBSubnetGroupName="data",
             ServerlessV2ScalingConfiguration={"MinCapacity": 0.5, "MaxCapacity": 4},

@@ -36,7 +36,7 @@ CLUSTER = Cluster(
     max_acu=1.0,
     database="app",
     port=5433,
-    master_user="provisioner_admin",
+    master_user="provisioner",
 )
 INSTANCE = DbInstance(name="database-1", stack=STACK, cluster="shop-dev-database", zone="eu-west-1a")
 
@@ -426,7 +426,7 @@ def described(**more: Any) -> dict[str, Any]:
         "DBClusterParameterGroup": "shop-dev-db-parameters-16",
         "DatabaseName": "app",
         "Port": 5433,
-        "MasterUsername": "provisioner_admin",
+        "MasterUsername": "provisioner",
         "KmsKeyId": "arn:aws:kms:eu-west-1:123456789012:key/k-1",
         "StorageEncrypted": True,
         "BackupRetentionPeriod": 1,
@@ -456,7 +456,7 @@ def test_an_absent_cluster_is_created_as_a_whole() -> None:
         "rds.create_db_cluster DBClusterIdentifier=shop-dev-database Engine=aurora-postgresql "
         "ManageMasterUserPassword=true EngineVersion=16.6 DBSubnetGroupName=shop-dev-db-subnets "
         "DBClusterParameterGroupName=shop-dev-db-parameters-16 DatabaseName=app Port=5433 "
-        "MasterUsername=provisioner_admin StorageEncrypted=true BackupRetentionPeriod=1 DeletionProtection=false "
+        "MasterUsername=provisioner StorageEncrypted=true BackupRetentionPeriod=1 DeletionProtection=false "
         "EnableIAMDatabaseAuthentication=true CopyTagsToSnapshot=true "
         "EngineLifecycleSupport=open-source-rds-extended-support-disabled "
         'VpcSecurityGroupIds=["sg-1"] '
