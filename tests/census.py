@@ -210,6 +210,8 @@ def _database(rds: Any, operation: str, noun: str, keys: tuple[str, ...]) -> Ite
         if noun == "DBClusterParameterGroup":
             set_by_hand = rds.describe_db_cluster_parameters(DBClusterParameterGroupName=name, Source="user")
             told["Parameters"] = {each["ParameterName"]: each["ParameterValue"] for each in set_by_hand["Parameters"]}
+        if noun == "DBInstance" and not item.get("PerformanceInsightsEnabled"):
+            told.pop("PerformanceInsightsKMSKeyId", None)  # they keep the key they once began with
         if noun == "DBClusterSnapshot":
             told["Name"] = name.partition("-final-")[0]  # the rest is the id of the cluster
         yield told

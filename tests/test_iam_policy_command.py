@@ -63,7 +63,7 @@ def desk(tmp_path: Path) -> Desk:
     ("arguments", "golden"),
     [
         (["dev", "--for", "plan"], "dev-plan"),
-        (["prod", "--for", "teardown"], "prod-teardown"),
+        (["staging", "--for", "teardown"], "staging-teardown"),
         (["prod", "--boundary"], "prod-boundary"),
     ],
 )
