@@ -95,7 +95,7 @@ def drift(caller: Caller, accept: Sequence[str]) -> int:
     with on(caller) as session:
         sight = looked(session)
         if not drifting.remembered(sight):
-            message = f"the state holds nothing of {session.stack.name} that a run has settled, so nothing can be compared"
+            message = f"the state holds nothing of {session.stack.name} that a run has settled to be compared with"
             raise Stop(FAILED, "unrecorded", message, f"see what differs from the file: {caller.other('plan')}")
         found, unclear, told = drifting.drifted(sight, session.settings), drifting.untold(sight), where(session)
         if accept:
