@@ -18,18 +18,44 @@ ALL = [{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
 """What EC2 lets out of a newborn security group."""
 
 
+ANYBODY = {"Effect": "Allow", "Principal": "*"}
+THROUGH_S3 = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Sid": "Account",
+            **ANYBODY,
+            "Action": "s3:*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:PrincipalAccount": ACCOUNT}},
+        },
+        {
+            "Sid": "Repositories",
+            **ANYBODY,
+            "Action": "s3:GetObject",
+            "Resource": [
+                f"arn:aws:s3:::prod-{REGION}-starport-layer-bucket/*",
+                f"arn:aws:s3:::al2023-repos-{REGION}-de612dc2/*",
+            ],
+        },
+    ],
+}
+"""Who may go through the endpoint, and where to."""
+
+
 def build(session: Any, endpoint: str) -> int:
     """Build the stack and give the number of calls it took."""
-    ec2, rds, s3 = (session.client(service, endpoint_url=endpoint) for service in ("ec2", "rds", "s3"))
+    ec2, rds, s3, logs = (session.client(each, endpoint_url=endpoint) for each in ("ec2", "rds", "s3", "logs"))
     calls = 0
 
     def count(**_: Any) -> None:
         nonlocal calls
         calls += 1
 
-    for client in (ec2, rds, s3):
+    for client in (ec2, rds, s3, logs):
         client.meta.events.register("before-send", count)
     subnets, app, database = _network(ec2)
+    _log(logs)
     _database(rds, subnets, database)
     _open(ec2, app, database)
     _bucket(s3)
@@ -54,10 +80,19 @@ def _network(ec2: Any) -> tuple[list[str], str, str]:
         VpcId=vpc,
         ServiceName=f"com.amazonaws.{REGION}.s3",
         RouteTableIds=tables,
+        PolicyDocument=json.dumps(THROUGH_S3),
         TagSpecifications=_born("vpc-endpoint", "VpcEndpoint", "s3-endpoint"),
     )
     app, database = _group(ec2, vpc, "app", "The application"), _group(ec2, vpc, "database", "The database")
     return private, app, database
+
+
+def _log(logs: Any) -> None:
+    """Make the log group of the cluster, whose name RDS prescribes."""
+    path = f"/aws/rds/cluster/{STACK}-cluster/postgresql"
+    tags = {tag["Key"]: tag["Value"] for tag in _tags("LogGroup", "cluster-log")}
+    logs.create_log_group(logGroupName=path, tags=tags)
+    logs.put_retention_policy(logGroupName=path, retentionInDays=30)
 
 
 def _close(ec2: Any, vpc: str) -> None:
@@ -148,6 +183,7 @@ def _database(rds: Any, subnets: list[str], group: str) -> None:
         DeletionProtection=False,
         EnableIAMDatabaseAuthentication=True,
         CopyTagsToSnapshot=True,
+        EnableCloudwatchLogsExports=["postgresql"],
         EngineLifecycleSupport="open-source-rds-extended-support-disabled",
         ServerlessV2ScalingConfiguration={"MinCapacity": 0.0, "MaxCapacity": 1.0, "SecondsUntilAutoPause": 300},
         Tags=_tags("Cluster", "cluster"),
