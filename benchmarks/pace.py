@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.commands import environment, run
 from benchmarks.figures import Failed, Figure
+from provisioner import graph
 from provisioner.local import process
 from provisioner.local.faults import Faults
 from provisioner.wiring import Outcome
@@ -106,8 +107,10 @@ def _networked(name: str, storm: float) -> float:
         sight, begun = session.look(), world.clock.now()
         world.storms["rds"] = begun + storm
         _whole(session.engine.provision(sight))
-        stricken = {event.step for event in world.events if event.operation.startswith("rds.")}
-        settled = [event.at for event in world.events if event.what == "settled" and event.step not in stricken]
+        behind = {event.step for event in world.events if event.operation.startswith("rds.")}
+        for step in graph.ordered(sight.needs):
+            behind |= {step} if sight.needs[step] & behind else set()  # a backup plan waits for its database
+        settled = [event.at for event in world.events if event.what == "settled" and event.step not in behind]
         return max(settled) - begun
 
 
